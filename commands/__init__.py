@@ -1,0 +1,1 @@
+"""One module per v6 command; a folder per command group."""

@@ -1,0 +1,161 @@
+"""The nouns that rooms exchange: frozen, with units, free of any library's types."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Contract(Struct, frozen=True):
+    """What can be held or traded, as IB names it.
+
+    ``con_id`` is IB's contract id and the key everywhere. ``kind`` is IB's security type: STK, OPT, IND, BAG.
+    ``right`` is ``C`` or ``P`` and, like ``expiry`` and ``strike``, None where it has no meaning.
+    """
+
+    con_id: int
+    symbol: str
+    kind: str
+    expiry: date | None = None
+    strike: float | None = None
+    right: str | None = None
+    multiplier: float = 1.0
+    currency: str = "USD"
+    exchange: str = ""
+    local_symbol: str = ""
+    trading_class: str = ""
+
+    @property
+    def is_option(self) -> bool:
+        """An option, whose greeks come from a model; everything else has delta one."""
+        return self.kind in {"OPT", "FOP"}
+
+    def __str__(self) -> str:
+        if not self.is_option:
+            return self.symbol
+        expiry = self.expiry.isoformat() if self.expiry else "?"
+        return f"{self.trading_class or self.symbol} {expiry} {self.strike:g}{self.right}"
+
+
+class Position(Struct, frozen=True):
+    """What an account holds of one contract.
+
+    ``quantity`` is in contracts or shares, negative when short. ``average_cost`` is IB's: per contract, multiplier
+    included. ``price`` is per share, ``value`` and the P&L are money in the contract's currency; None is unknown.
+    """
+
+    account: str
+    contract: Contract
+    quantity: float
+    average_cost: float
+    price: float | None = None
+    value: float | None = None
+    unrealized: float | None = None
+    realized: float | None = None
+
+
+class GreekSource(StrEnum):
+    """Where a greek came from; ``missing`` and ``stale`` are unknown, whatever number stands beside them."""
+
+    MODEL = "model"
+    COMPUTED = "computed"
+    AS_OF_CLOSE = "as of close"
+    STALE = "stale"
+    MISSING = "missing"
+
+
+class Greeks(Struct, frozen=True):
+    """Greeks of one contract, per share of the underlying.
+
+    ``theta`` is per calendar day, ``vega`` per volatility point, ``implied_volatility`` a fraction (0.2 is 20 %).
+    ``at`` is when they were true, in UTC.
+    """
+
+    con_id: int
+    source: GreekSource
+    at: datetime
+    delta: float | None = None
+    gamma: float | None = None
+    theta: float | None = None
+    vega: float | None = None
+    implied_volatility: float | None = None
+    price: float | None = None
+    underlying_price: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether these may enter a sum."""
+        return self.source not in {GreekSource.MISSING, GreekSource.STALE} and None not in (self.delta, self.gamma, self.theta, self.vega)
+
+
+class Account(Struct, frozen=True):
+    """The account as IB states it, in ``currency``; None is unknown, never zero."""
+
+    account: str
+    currency: str
+    at: datetime
+    net_liquidation: float | None = None
+    cash: float | None = None
+    buying_power: float | None = None
+    excess_liquidity: float | None = None
+    initial_margin: float | None = None
+    maintenance_margin: float | None = None
+    gross_position_value: float | None = None
+    unrealized: float | None = None
+    realized: float | None = None
+    daily: float | None = None
+
+
+class Fill(Struct, frozen=True):
+    """One execution, keyed by ``exec_id``. ``side`` is BOT or SLD; ``commission`` is None until IB reports it."""
+
+    exec_id: str
+    account: str
+    contract: Contract
+    side: str
+    quantity: float
+    price: float
+    at: datetime
+    order_id: int
+    perm_id: int
+    client_id: int
+    order_ref: str = ""
+    commission: float | None = None
+    realized: float | None = None
+
+
+class WorkingOrder(Struct, frozen=True):
+    """An order alive at the gateway, whoever placed it. ``perm_id`` is its key; ``status`` is IB's word."""
+
+    perm_id: int
+    order_id: int
+    client_id: int
+    account: str
+    contract: Contract
+    action: str
+    quantity: float
+    filled: float
+    order_type: str
+    status: str
+    limit_price: float | None = None
+    stop_price: float | None = None
+    order_ref: str = ""
+
+
+class Severity(StrEnum):
+    """How loud an alert is."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Alert(Struct, frozen=True):
+    """Something the operator should know. The same ``key`` raised again counts up instead of repeating."""
+
+    key: str
+    severity: Severity
+    text: str
+    next_step: str = ""
