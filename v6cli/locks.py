@@ -11,6 +11,7 @@ import fcntl
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Self
 
 from v6cli import clock
 from v6cli.errors import CannotWrite, Refused
@@ -31,7 +32,7 @@ class Held:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def __enter__(self) -> Held:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
