@@ -20,7 +20,7 @@ def setting_keys(_ctx: click.Context, _parameter: click.Parameter, incomplete: s
     """Dotted keys of the settings."""
     from v6cli import settings
 
-    return [key for key in settings.keys() if key.startswith(incomplete)]
+    return [key for key in settings.all_keys() if key.startswith(incomplete)]
 
 
 def services(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:

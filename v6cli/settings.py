@@ -168,7 +168,7 @@ def builtin(profile: str = "paper") -> Settings:
     return _combine({"profile": profile}, "the packaged settings", {}, {}).settings
 
 
-def keys() -> list[str]:
+def all_keys() -> list[str]:
     """Every dotted key there is."""
     return list(_flatten(read_file(PACKAGED / "default.toml")))
 
