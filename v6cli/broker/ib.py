@@ -193,11 +193,15 @@ class Client:
         ticker = self._ib.reqMktData(contract)
         return int(self._ib.wrapper.ticker2ReqId["mktData"][ticker]), ticker
 
-    async def unsubscribe(self, contract: Any) -> None:
-        """End one market-data line."""
+    async def unsubscribe(self, request: int, contract: Any) -> None:
+        """End one market-data line, and let the library forget its ticker, which it would keep for ever."""
         await self.bucket.take()
         if self.connected:
             self._ib.cancelMktData(contract)
+        tickers = self._ib.wrapper.tickers
+        ended = self._ib.wrapper.reqId2Ticker.pop(request, None)
+        for key in [key for key, ticker in tickers.items() if ticker is ended]:
+            del tickers[key]
 
     def _on_message(self, request: int, code: int, text: str, _contract: Any) -> None:
         meaning = classify(code, text)

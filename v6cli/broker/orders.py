@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from v6cli.broker import translate
 from v6cli.broker.codes import Meaning
 from v6cli.broker.connection import Connection
@@ -37,7 +39,8 @@ async def may_write(connection: Connection) -> bool:
 
     connection.client.listen(hear)
     asked = asyncio.ensure_future(connection.client.completed_orders())
-    await asyncio.wait({asked, refused}, return_when=asyncio.FIRST_COMPLETED)
+    waited: set[asyncio.Future[Any]] = {asked, refused}
+    await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     if refused.done():
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)

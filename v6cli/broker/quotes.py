@@ -144,15 +144,16 @@ class Watchlist:
 
     async def _rotate(self, contracts: list[Contract], report: Report) -> dict[int, Tick]:
         ticks: dict[int, Tick] = {}
-        room = asyncio.Semaphore(self._lines - len(self._held))
+        room = asyncio.Semaphore(self._lines)
+        while self._held:
+            await self._release(self._held.popitem()[1])
 
         async def one(own: Contract) -> None:
             async with room:
-                line = self._held.get(own.con_id) or await self._subscribe(own)
+                line = await self._subscribe(own)
                 await _answers([line], self._wait)
                 ticks[own.con_id] = line.tick()
-                if own.con_id not in self._held:
-                    await self._release(line)
+                await self._release(line)
             report(Progress("greeks", len(ticks), len(contracts)))
 
         await asyncio.gather(*(one(own) for own in contracts))
@@ -167,7 +168,7 @@ class Watchlist:
     async def _release(self, line: _Line) -> None:
         line.let_go()
         del self._by_request[line.request]
-        await self._connection.client.unsubscribe(line.raw)
+        await self._connection.client.unsubscribe(line.request, line.raw)
 
     def _hear(self, request: int, meaning: Meaning, text: str) -> None:
         line = self._by_request.get(request)
@@ -176,12 +177,16 @@ class Watchlist:
 
 
 async def _answers(lines: list[_Line], wait: float) -> None:
-    """Wait until every line has answered, at most ``wait`` wall seconds; who did not is left with what it has."""
+    """Wait until every line has answered, at most ``wait`` wall seconds; who did not is left with what it has.
+
+    A held line is waited for once: what is silent now is silent at the next look too, until it speaks.
+    """
     try:
         async with clock.timeout(wait):
             await asyncio.gather(*(line.answered.wait() for line in lines))
     except TimeoutError:
-        return
+        for line in lines:
+            line.answered.set()
 
 
 def _greek(model: Any, name: str) -> float | None:
