@@ -1,0 +1,44 @@
+"""What the gateway answers: one module per subject, one function per request.
+
+A function reads its request's fields in order and sends the answer on the connection it came from. ``HANDLERS`` maps message
+numbers to functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from v6cli.simulator.answers import account, contracts, history, market_data, orders, session
+from v6cli.simulator.answers.session import START_API, refuse
+
+if TYPE_CHECKING:
+    from v6cli.simulator.connection import Connection
+    from v6cli.simulator.server import Gateway
+    from v6cli.simulator.wire import Request
+
+Handler = Callable[["Connection", "Request"], None]
+
+HANDLERS: dict[int, Handler] = {
+    **session.HANDLERS,
+    **account.HANDLERS,
+    **orders.HANDLERS,
+    **contracts.HANDLERS,
+    **market_data.HANDLERS,
+    **history.HANDLERS,
+}
+
+__all__ = ["HANDLERS", "START_API", "push", "refuse"]
+
+
+def push(gateway: Gateway, *, account: bool) -> None:
+    """Bring every subscription up to date; ``account`` also those to the account's values."""
+    market_data.push(gateway)
+    history.push(gateway)
+    _push_account(gateway, values=account)
+
+
+def _push_account(gateway: Gateway, *, values: bool) -> None:
+    for connection in gateway.clients.values():
+        if connection.writable:
+            account.push(connection, values=values)

@@ -1,0 +1,206 @@
+"""One client's socket: its bytes become requests, answers become its bytes, and whatever it does wrong costs it alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from v6cli import clock
+from v6cli.simulator.wire import BadField, Frames, MalformedFrame, Request, Value, encode, split
+
+if TYPE_CHECKING:
+    from v6cli.simulator.server import Gateway
+    from v6cli.simulator.subscriptions import Bars, Stream
+
+logger = logging.getLogger(__name__)
+
+SERVER_VERSION = 157
+
+#: Bytes that may wait for a client before it counts as one that does not read.
+LONGEST_BACKLOG = 32 << 20
+MESSAGES_PER_SECOND = 50
+PATIENCE = 3
+
+
+class Rate(Struct):
+    """How fast a client sends: the times of its last messages, and how often it went over the limit."""
+
+    times: deque[float]
+    offences: int = 0
+
+    def exceeded(self, now: float) -> bool:
+        """Count one message at ``now`` (seconds); True when it is one too many within a second."""
+        while self.times and now - self.times[0] >= 1.0:
+            self.times.popleft()
+        if len(self.times) >= MESSAGES_PER_SECOND:
+            self.offences += 1
+            return True
+        self.times.append(now)
+        return False
+
+
+class Connection(asyncio.Protocol):
+    """A client. ``client_id`` is None until it has started the API; the subscriptions are what is pushed to it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.client_id: int | None = None
+        self.server_version = 0
+        self.market_data_type = 1
+        self.streams: dict[int, Stream] = {}
+        self.bars: dict[int, Bars] = {}
+        self.account_updates: str | None = None
+        self.summaries: dict[int, list[str]] = {}
+        self.pnl: dict[int, int | None] = {}
+        self.writable = True
+        self._greeting = bytearray()
+        self._frames = Frames()
+        self._outgoing: list[bytes] = []
+        self._outgoing_size = 0
+        self._transport: asyncio.Transport | None = None
+        self._rate = Rate(deque())
+        self._stuck = 0.0
+
+    # What the event loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.gateway.arrived(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  how it ended makes no difference
+        self._transport = None
+        self._outgoing.clear()
+        self.gateway.gone(self)
+
+    def pause_writing(self) -> None:
+        # Whoever does not read its answers gets no more questions read: that bounds what waits for it.
+        self.writable = False
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            if not self.server_version:
+                data = self._greet(data)
+            if self.server_version:
+                for payload in self._frames.feed(data):
+                    if self.closed:
+                        return
+                    self._handle(split(payload))
+        except MalformedFrame as error:
+            self.drop(error.message)
+
+    # The handshake.
+
+    def _greet(self, data: bytes) -> bytes:
+        """Answer the client's greeting once it is complete; what follows it is returned."""
+        self._greeting += data
+        if not b"API\0".startswith(bytes(self._greeting[:4])):
+            raise MalformedFrame("the client does not begin with API")
+        if len(self._greeting) < 8:
+            return b""
+        length = int.from_bytes(self._greeting[4:8], "big")
+        if not 0 < length <= 1024:
+            raise MalformedFrame(f"a greeting of {length} bytes")
+        if len(self._greeting) < 8 + length:
+            return b""
+        versions = re.match(rb"v(\d{1,9})(?:\.\.(\d{1,9}))?", self._greeting[8 : 8 + length])
+        if versions is None:
+            raise MalformedFrame("the greeting names no versions")
+        lowest, highest = int(versions[1]), int(versions[2] or versions[1])
+        if lowest > SERVER_VERSION:
+            raise MalformedFrame(f"the client needs server version {lowest}, and this is {SERVER_VERSION}")
+        self.server_version = min(highest, SERVER_VERSION)
+        self.send(self.server_version, clock.now().astimezone(clock.eastern()).strftime("%Y%m%d %H:%M:%S EST"))
+        rest = bytes(self._greeting[8 + length :])
+        self._greeting.clear()
+        return rest
+
+    # Requests.
+
+    def _handle(self, fields: list[str]) -> None:
+        if self.gateway.pacing and self._rate.exceeded(asyncio.get_running_loop().time()):
+            self.error(-1, 100, f"Max rate of messages per second has been exceeded:max={MESSAGES_PER_SECOND} rec={MESSAGES_PER_SECOND + 1} (1)")
+            if self._rate.offences > PATIENCE:
+                self.drop("it goes on sending too fast")
+            return
+        identified: Callable[[], int] = lambda: -1  # noqa: E731  until the request could be read at all
+        try:
+            request = Request(fields)
+            identified = lambda: request.id  # noqa: E731
+            self.gateway.answer(self, request)
+        except BadField as error:
+            self.error(identified(), 320, f"Error reading request: {error.message}")
+        except Exception:
+            # A bug here must not look like a broken network to the client under test, nor take the others down.
+            logger.exception("a request could not be answered: %s", fields[:20])
+            self.error(identified(), 320, "Error reading request: internal error of the simulated gateway")
+
+    # Answers.
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be sent."""
+        return self._transport is None or self._transport.is_closing()
+
+    def send(self, *fields: Value) -> None:
+        """Send one message. Messages of one turn of the event loop leave together, in order."""
+        if self.closed:
+            return
+        frame = encode(*fields)
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._outgoing.append(frame)
+        self._outgoing_size += len(frame)
+        if self._outgoing_size + self._backlog() > LONGEST_BACKLOG:
+            self.drop("it does not read its answers")
+
+    def error(self, id_: int, code: int, text: str) -> None:
+        """Send one of IB's messages; ``id_`` is -1 when it concerns no request."""
+        self.send(4, 2, id_, code, text)
+
+    def end(self, answer: str, *fields: Value) -> None:
+        """Send the message that completes ``answer``, unless a fault withholds it."""
+        if not self.gateway.faults.withholds(answer):
+            self.send(*fields)
+
+    def flush(self) -> None:
+        """Hand over what is gathered to the socket."""
+        if self._transport is not None and not self._transport.is_closing() and self._outgoing:
+            self._transport.write(b"".join(self._outgoing))
+        self._outgoing.clear()
+        self._outgoing_size = 0
+
+    def close(self) -> None:
+        """End the connection after what has been sent."""
+        self.flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def drop(self, reason: str) -> None:
+        """End the connection at once."""
+        logger.info("client %s is dropped: %s", self.client_id, reason)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def waited(self, seconds: float, limit: float) -> None:
+        """Count time in which this client took nothing, or has not said who it is; past ``limit`` it is dropped."""
+        idle = self.client_id is not None and self.writable
+        self._stuck = 0.0 if idle else self._stuck + seconds
+        if self._stuck > limit:
+            self.drop("it does not read its answers" if self.client_id is not None else "it never started the API")
+
+    def _backlog(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0

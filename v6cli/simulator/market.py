@@ -1,0 +1,184 @@
+"""Prices: what everything is worth at any moment, as a pure function of the seed and the moment.
+
+``values`` is the one place where worth is worked out; quotes, marks of positions, histories and average costs all come from
+it, so they agree with each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, time
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from v6cli import pricing
+from v6cli.models import Contract
+from v6cli.simulator import noise
+from v6cli.simulator.listings import LISTINGS, OPTION_CLASSES, Listing
+from v6cli.simulator.sessions import Exchange, new_york
+
+Floats = NDArray[np.float64]
+
+RATE = 0.04
+_SECONDS_PER_YEAR = pricing.DAYS_PER_YEAR * 86_400
+
+
+class Values(Struct, frozen=True):
+    """Worth per share of several contracts or moments: arrays of one shape.
+
+    ``volatility`` and ``years`` are NaN for what is no option; ``spot`` is the underlying's price.
+    """
+
+    price: Floats
+    spot: Floats
+    years: Floats
+    volatility: Floats
+    depth: Floats  # how far out of the money, in standard deviations; 0 for what is no option
+
+
+class Market:
+    """The simulated market. ``stocks`` are listed besides the standing ones."""
+
+    def __init__(self, seed: int, exchange: Exchange, stocks: Iterable[Listing] = ()) -> None:
+        self.seed = seed
+        self.exchange = exchange
+        self.listings = LISTINGS | {stock.symbol: stock for stock in stocks}
+        self._common = noise.stream(seed, "market")
+        self._own = {symbol: noise.stream(seed, symbol) for symbol in self.listings}
+        self._last_paths: dict[tuple[str, bytes], Floats] = {}
+
+    def path(self, symbol: str, moments: Floats) -> Floats:
+        """The unrounded price of a stock or index at each moment (seconds since 1970), open or not."""
+        # A burst of answers asks for the same moment again and again.
+        key = (symbol, moments.tobytes())
+        found = self._last_paths.get(key)
+        if found is None:
+            listing = self.listings[symbol]
+            drift = listing.beta * noise.walk(self._common, moments)
+            if listing.own:
+                drift = drift + listing.own * noise.walk(self._own[symbol], moments)
+            found = listing.price * np.exp(drift)
+            if len(self._last_paths) > 64:
+                self._last_paths.clear()
+            self._last_paths[key] = found
+        return found
+
+    def values(self, contracts: Sequence[Contract], moments: Floats) -> Values:
+        """The worth of each contract at the moment beside it; either may be a single one, for all of the other."""
+        count = max(len(contracts), len(moments))
+        moments = np.broadcast_to(moments, (count,))
+        spot = self._spots(contracts, moments)
+        options = np.array([contract.is_option for contract in contracts])
+        if not options.any():
+            nothing = np.full(count, np.nan)
+            return Values(spot, spot, nothing, nothing, np.zeros(count))
+        listings = [self.listings[contract.symbol] for contract in contracts]
+        strikes = np.array([contract.strike or 1.0 for contract in contracts])
+        calls = np.array([contract.right == "C" for contract in contracts])
+        expiries = np.array([settles(self.exchange, contract).timestamp() if contract.is_option else np.inf for contract in contracts])
+        dividends = np.array([listing.dividend for listing in listings])
+        years = np.maximum((expiries - moments) / _SECONDS_PER_YEAR, 0.0)
+        years = np.where(np.isfinite(years), years, 0.0)
+        # Fear moves every volatility together: all follow the VIX.
+        fear = self.path("VIX", moments) / self.listings["VIX"].price
+        level = np.array([listing.volatility for listing in listings]) * fear
+        depth = _depth(spot, strikes, years, level, dividends)
+        volatility = surface(level, years, depth)
+        price = pricing.price(spot, strikes, years, volatility, calls, rate=RATE, dividend=dividends)
+        scale = np.array([_deliverable_per_multiplier(contract) for contract in contracts])
+        hidden = np.full(count, np.nan)
+        return Values(
+            price=np.where(options, price * scale, spot),
+            spot=spot,
+            years=np.where(options, years, hidden),
+            volatility=np.where(options, volatility, hidden),
+            depth=np.where(options, np.where(calls, depth, -depth), 0.0),
+        )
+
+    def _spots(self, contracts: Sequence[Contract], moments: Floats) -> Floats:
+        if len(contracts) == 1:
+            return self.path(contracts[0].symbol, moments)
+        spots = np.empty(len(contracts))
+        symbols = np.array([contract.symbol for contract in contracts])
+        for symbol in dict.fromkeys(symbols.tolist()):
+            chosen = symbols == symbol
+            # Contracts of one symbol that stopped trading together share one price.
+            unique, back = np.unique(moments[chosen], return_inverse=True)
+            spots[chosen] = self.path(symbol, unique)[back]
+        return spots
+
+    def greeks(self, contracts: Sequence[Contract], values: Values, volatility: Floats) -> pricing.Greeks:
+        """Greeks of options at ``volatility``, per share of their multiplier."""
+        found = pricing.greeks(
+            values.spot,
+            np.array([contract.strike or 1.0 for contract in contracts]),
+            values.years,
+            volatility,
+            np.array([contract.right == "C" for contract in contracts]),
+            rate=RATE,
+            dividend=np.array([self.listings[contract.symbol].dividend for contract in contracts]),
+        )
+        scale = np.array([_deliverable_per_multiplier(contract) for contract in contracts])
+        return pricing.Greeks(*(each * scale for each in found))
+
+    def marks(self, contracts: Sequence[Contract], moment: datetime) -> Floats:
+        """The price per share at which IB would carry each contract: its worth now, or when it last traded."""
+        if not contracts:
+            return np.empty(0)
+        return np.round(self.values(contracts, self.live_moments(contracts, moment)).price, 4)
+
+    def live_moments(self, contracts: Sequence[Contract], moment: datetime) -> Floats:
+        """For each contract ``moment``, or when it last traded before, in seconds since 1970."""
+        known: dict[tuple[str, str, bool], float] = {}
+        found = []
+        for contract in contracts:
+            key = (contract.kind, contract.trading_class if contract.is_option else contract.symbol, _may_have_expired(contract, moment))
+            if key[2]:
+                found.append(self.exchange.last_traded(contract, moment).timestamp())
+                continue
+            if key not in known:
+                known[key] = self.exchange.last_traded(contract, moment).timestamp()
+            found.append(known[key])
+        return np.array(found)
+
+    def previous_close(self, contracts: Sequence[Contract], moment: datetime) -> Floats:
+        """Prices per share at the close of the last session before today."""
+        if not contracts:
+            return np.empty(0)
+        closed = self.exchange.previous_close(moment).timestamp()
+        return np.round(self.values(contracts, np.array([closed])).price, 4)
+
+
+def settles(exchange: Exchange, contract: Contract) -> datetime:
+    """When an option stops living: the close of its last day, or that day's open where the opening prices settle it."""
+    if contract.expiry is None:
+        return datetime.max.replace(tzinfo=UTC)
+    if contract.trading_class == "SPX":
+        return new_york(contract.expiry, time(9, 30))
+    return exchange.close_of(contract.expiry)
+
+
+def surface(level: Floats, years: Floats, depth: Floats) -> Floats:
+    """Implied volatility: higher below the money than above, rising at both wings, and with time to expiry."""
+    reach = np.clip(depth, -4.0, 4.0)
+    smile = 1.0 - 0.11 * reach + 0.028 * reach * reach
+    term = 0.92 + 0.16 * np.sqrt(np.clip(years, 0.0, 2.0))
+    return np.maximum(level * term * smile, 0.03)
+
+
+def _depth(spot: Floats, strikes: Floats, years: Floats, level: Floats, dividend: Floats) -> Floats:
+    """Strike over forward, in standard deviations of the time that is left (a day of it at least)."""
+    deviation = level * np.sqrt(np.maximum(years, 1 / pricing.DAYS_PER_YEAR))
+    return np.asarray((np.log(strikes / spot) - (RATE - dividend) * years) / deviation)
+
+
+def _deliverable_per_multiplier(contract: Contract) -> float:
+    family = OPTION_CLASSES.get(contract.trading_class) if contract.is_option else None
+    return 1.0 if family is None or family.deliverable is None else family.deliverable / family.multiplier
+
+
+def _may_have_expired(contract: Contract, moment: datetime) -> bool:
+    # Only around and after its last day does an option keep other hours than its class.
+    return contract.expiry is not None and (contract.expiry - moment.date()).days < 3

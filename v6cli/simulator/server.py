@@ -1,0 +1,188 @@
+"""The gateway itself: who is connected, under which client id, and which function answers what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from v6cli import clock
+from v6cli.models import Contract
+from v6cli.simulator import answers, faults
+from v6cli.simulator.account import Account
+from v6cli.simulator.chains import Chains
+from v6cli.simulator.connection import Connection
+from v6cli.simulator.faults import Faults, Parameter
+from v6cli.simulator.holdings import stock_listing
+from v6cli.simulator.market import Market
+from v6cli.simulator.scenario import Scenario
+from v6cli.simulator.sessions import Calendar, Exchange, weekdays
+from v6cli.simulator.wire import Request
+
+logger = logging.getLogger(__name__)
+
+_LISTENING_BACKLOG = 100
+_PATIENCE_SECONDS = 30.0
+_FARMS = {"usfarm": 2104, "usopt": 2104, "ushmds": 2106, "secdefil": 2158}
+_FARM_WORDS = {
+    2103: "Market data farm connection is broken",
+    2104: "Market data farm connection is OK",
+    2105: "HMDS data farm connection is broken",
+    2106: "HMDS data farm connection is OK",
+    2158: "Sec-def data farm connection is OK",
+}
+_OK_AFTER = {2103: 2104, 2105: 2106}
+
+
+class Gateway:
+    """A simulated IB gateway for one account.
+
+    ``connections`` are all open sockets, ``clients`` those that started the API, by client id. ``quotes_every`` and
+    ``account_every`` are wall seconds between pushes. Positions are resolved when it is made: raises BadConfiguration.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        calendar: Calendar = weekdays,
+        quotes_every: float = 1.0,
+        account_every: float = 3.0,
+        pacing: bool = True,
+    ) -> None:
+        self.scenario = scenario
+        self.pacing = pacing
+        self.exchange = Exchange(always=scenario.market == "always", calendar=calendar)
+        self.market = Market(scenario.seed, self.exchange, [stock_listing(stock) for stock in scenario.stocks])
+        self.chains = Chains(self.exchange, self.market.listings)
+        self.account = Account(scenario, self.market, clock.now())
+        self.faults = Faults()
+        self.faults.changed = self._announce
+        for entry in scenario.faults:
+            parameters: dict[str, Parameter] = {key: value for key, value in entry.items() if key != "name"}
+            self.faults.set(str(entry["name"]), **parameters)
+        self._connections: dict[Connection, None] = {}
+        self._clients: dict[int, Connection] = {}
+        self._next_ids: dict[int, int] = {}
+        self._quotes_every = quotes_every
+        self._account_every = account_every
+        self._server: asyncio.Server | None = None
+        self._beat: asyncio.Task[None] | None = None
+        for order in self.account.orders:
+            self.use_id(order.client_id, order.order_id)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Every open socket, oldest first."""
+        return list(self._connections)
+
+    @property
+    def clients(self) -> dict[int, Connection]:
+        """Connections that started the API, by client id."""
+        return dict(self._clients)
+
+    async def start(self, port: int = 0, host: str = "127.0.0.1") -> int:
+        """Listen, and return the port: the one asked for, or a free one for 0. Raises OSError when it is taken."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=_LISTENING_BACKLOG)
+        self._beat = loop.create_task(self._push())
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    async def close(self) -> None:
+        """Stop listening and end every connection; returns when none is left."""
+        if self._server is not None:
+            self._server.close()
+        if self._beat is not None:
+            self._beat.cancel()
+            await asyncio.gather(self._beat, return_exceptions=True)
+        for connection in self.connections:
+            connection.drop("the gateway ends")
+        while self._connections:
+            await clock.pause(0)
+        if self._server is not None:
+            await self._server.wait_closed()
+        self._server = self._beat = None
+
+    # What connections report.
+
+    def arrived(self, connection: Connection) -> None:
+        """A socket was opened."""
+        self._connections[connection] = None
+
+    def gone(self, connection: Connection) -> None:
+        """A socket came to its end; only now is its client id free again."""
+        self._connections.pop(connection, None)
+        if connection.client_id is not None and self._clients.get(connection.client_id) is connection:
+            del self._clients[connection.client_id]
+
+    def answer(self, connection: Connection, request: Request) -> None:
+        """Answer one request. Before the API is started nothing else is."""
+        if connection.client_id is None and request.kind != answers.START_API:
+            connection.error(-1, 504, "Not connected")
+            return
+        answers.HANDLERS.get(request.kind, answers.refuse)(connection, request)
+        if connection.client_id is not None and request.id > 0:
+            self.use_id(connection.client_id, request.id)
+
+    # Client ids and order ids.
+
+    def admit(self, connection: Connection, client_id: int) -> bool:
+        """Take ``client_id`` for this connection; False when another still has it."""
+        if client_id in self._clients:
+            return False
+        connection.client_id = client_id
+        self._clients[client_id] = connection
+        return True
+
+    def next_id(self, client_id: int) -> int:
+        """An id above every one this client id has used, in this or an earlier connection."""
+        return self._next_ids.get(client_id, 1)
+
+    def use_id(self, client_id: int, used: int) -> None:
+        """Note that ``used`` is taken."""
+        # Ids are Java's ints at the real gateway, and none is issued past the largest.
+        if used < (1 << 31) - 1:
+            self._next_ids[client_id] = max(self.next_id(client_id), used + 1)
+
+    # Farms and faults.
+
+    def farm_messages(self) -> list[tuple[int, str]]:
+        """The state of the data farms, as told to a client that connects."""
+        broken = {str(held.get("farm", "usopt")): int(str(held.get("code", 2103))) for held in self.faults.each("farm-broken")}
+        states = {farm: broken.get(farm, ok) for farm, ok in _FARMS.items()} | broken
+        return [(code, f"{_FARM_WORDS[code]}:{farm}") for farm, code in states.items()]
+
+    def _announce(self, name: str, begins: bool, forms: list[dict[str, Parameter]]) -> None:
+        if name != "farm-broken":
+            return
+        for form in forms:
+            code, farm = int(str(form.get("code", 2103))), str(form.get("farm", "usopt"))
+            told = code if begins else _OK_AFTER[code]
+            for connection in self._clients.values():
+                connection.error(-1, told, f"{_FARM_WORDS[told]}:{farm}")
+
+    def lacks_greeks(self, contract: Contract) -> bool:
+        """Whether computations of the option model are withheld for this contract."""
+        holding = self.account.holdings.get(contract.con_id)
+        if holding is not None and not holding.greeks:
+            return True
+        called = {contract.symbol, contract.trading_class, contract.local_symbol} | ({holding.order_ref} if holding else set())
+        return any(called.intersection(faults.names(held.get("of"))) for held in self.faults.each("missing-greeks"))
+
+    # Pushing.
+
+    async def _push(self) -> None:
+        """Push quotes and account values to whoever subscribed, for as long as the gateway runs."""
+        since_account = 0.0
+        while True:
+            await clock.pause(self._quotes_every)
+            since_account += self._quotes_every
+            due = since_account >= self._account_every
+            since_account = 0.0 if due else since_account
+            for connection in self.connections:
+                connection.waited(self._quotes_every, _PATIENCE_SECONDS)
+            try:
+                answers.push(self, account=due)
+            except Exception:
+                # A subscription that cannot be served must not silence the others for good.
+                logger.exception("quotes could not be pushed")
