@@ -24,6 +24,6 @@ def command(app: App) -> int:
       v6 risk
       v6 risk -o json
     """
-    measures, findings, seen = app.run(app.on_facts(examine.measured_risk))
-    app.output.show(limits.table(measures, findings, seen))
-    return exit_code(findings)
+    risk = app.run(app.on_facts(examine.measured_risk))
+    app.output.show(limits.table(risk.measures, risk.findings, risk.at))
+    return exit_code(risk.findings)

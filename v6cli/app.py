@@ -8,20 +8,24 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from v6cli.console.output import Output
-from v6cli.errors import BadConfiguration, Refused, V6Error
+from v6cli.errors import BadConfiguration, Refused, Unavailable, V6Error
 from v6cli.home import Home, find_home
 
 if TYPE_CHECKING:
     from v6cli import settings as settings_module
     from v6cli.broker.connection import Connection
+    from v6cli.health.gather import Facts
+    from v6cli.procedure import Fix, Outcome, Procedure
+    from v6cli.results import Result
     from v6cli.services.backend import Backend
     from v6cli.state.database import State
     from v6cli.state.journal import Entry
+    from v6cli.state.mirror import Mirror
 
 T = TypeVar("T")
 FORMATS = ("table", "plain", "json", "csv", "markdown")
@@ -49,6 +53,12 @@ class App:
     def home(self) -> Home:
         """The home to work in. Raises BadConfiguration."""
         return find_home(self.flags.get("home"))
+
+    def enter(self, home: Home) -> None:
+        """Work in this home from here on, with its settings as they are now."""
+        for wired in ("settings", "services"):
+            self.__dict__.pop(wired, None)
+        self.home = home
 
     def home_if_any(self) -> Home | None:
         """The home, or None where there is none to be found."""
@@ -79,8 +89,103 @@ class App:
     def services(self) -> Backend:
         """The service manager of this home."""
         from v6cli.services.backend import choose
+        from v6cli.services.catalogue import services_of
 
-        return choose(self.home, self.settings)
+        own = self.settings
+        return choose(own.services.backend, self.home, services_of(simulated_gateway=own.gateway.simulated))
+
+    @property
+    def operator(self) -> str:
+        """Who sits at this terminal: whoever called sudo, else the user."""
+        import getpass
+
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+
+    def recorded(self) -> Mirror:
+        """What the last sync saw. Raises Unavailable where none has ended yet."""
+        from v6cli.state import mirror
+        from v6cli.state.database import open_read_only
+
+        self.settings  # noqa: B018  sets the clock that ages are measured by
+        with open_read_only(self.home) as state:
+            seen = mirror.read(state)
+        if seen is None:
+            raise Unavailable("nothing is recorded yet: no sync has ended", next_step="v6 sync --force")
+        return seen
+
+    async def seen_at_gateway(self) -> Mirror:
+        """Positions and account as the gateway states them now, with the greeks of the last sync. Raises GatewayUnavailable."""
+        from v6cli.broker.account import positions_and_account
+        from v6cli.state.mirror import Mirror
+
+        async with self.gateway("look") as connection:
+            positions, account = await positions_and_account(connection)
+        try:
+            greeks = self.recorded().greeks
+        except Unavailable:
+            greeks = {}
+        return Mirror("", account.at, account, positions, greeks)
+
+    def watch_mirror(self, draw: Callable[[Mirror], Result]) -> None:
+        """Show again after each sync, until interrupted."""
+        from v6cli import clock
+
+        shown = ""
+        while True:
+            seen = self.recorded()
+            if seen.run != shown:
+                self.output.again(draw(seen))
+                shown = seen.run
+            clock.pause_blocking(0.5)
+
+    def facts(self) -> Facts:
+        """The facts of this home, nothing looked up yet."""
+        from v6cli.health.gather import Facts
+
+        return Facts(self.home, self.settings, self.services, lambda: self.gateway("look"))
+
+    async def on_facts(self, judge: Callable[[Facts], Awaitable[T]]) -> T:
+        """What ``judge`` makes of the facts."""
+        return await judge(self.facts())
+
+    def check(self, procedure: Callable[[Facts], Procedure]) -> list[Outcome]:
+        """Run a checklist and keep one record of its result; a home that cannot be written still gets its answer."""
+        from v6cli.procedure import run
+
+        async def work() -> tuple[Procedure, list[Outcome]]:
+            made = procedure(self.facts())
+            with self.output.live(made.title) as report:
+                return made, await run(made, report)
+
+        made, outcomes = self.run(work())
+        self._record(made, outcomes)
+        return outcomes
+
+    def _record(self, made: Procedure, outcomes: list[Outcome]) -> None:
+        from v6cli import locks
+        from v6cli.runbook import checklist
+        from v6cli.state import runs
+
+        try:
+            run = locks.begin_run(self.home, made.name)
+            try:
+                runs.begun(self.state, run.identity, made.name)
+                runs.ended(self.state, run.identity, "done", checklist.code(outcomes), checklist.evidence(outcomes))
+            finally:
+                run.end()
+        except V6Error as error:
+            self.output.note(f"the result was not recorded: {error.message}")
+
+    def mend(self, fixes: Sequence[Fix], *, yes: bool) -> None:
+        """Run the commands that mend, after asking; each journals itself. Raises Refused."""
+        for fix in fixes:
+            self.output.note(f"  {fix}")
+        self.output.confirm(f"run {'this command' if len(fixes) == 1 else f'these {len(fixes)} commands'}?", yes=yes)
+        for fix in fixes:
+            self.output.note(f"running {fix}")
+            code = self.invoke(fix.argv)
+            if code:
+                self.output.note(f"{fix} ended with exit code {code}")
 
     @contextlib.asynccontextmanager
     async def gateway(self, role: str) -> AsyncIterator[Connection]:
@@ -122,7 +227,8 @@ class App:
         try:
             journal.mark_interrupted(self.state, lambda identity: locks.lives(self.home, identity))
             self.entry = journal.begin(self.state, run.identity, redact(" ".join(argv)).split(" ")[0], argv)
-            outcome, code, text = "interrupted", 130, None
+            outcome: journal.Outcome = "interrupted"
+            code, text = 130, None
             try:
                 yield
                 outcome, code = "done", 0

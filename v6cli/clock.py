@@ -8,7 +8,7 @@ Stored times are UTC; what a person reads or types is New York time (``EASTERN``
 from __future__ import annotations
 
 import time as _time
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
 from v6cli.errors import BadInput
@@ -92,6 +92,11 @@ def eastern() -> tzinfo:
     from zoneinfo import ZoneInfo
 
     return ZoneInfo("America/New_York")
+
+
+def today() -> date:
+    """The day it is in New York, in home time."""
+    return now().astimezone(eastern()).date()
 
 
 def show(moment: datetime) -> str:

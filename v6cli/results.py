@@ -87,11 +87,21 @@ Result = Table | Record
 
 
 def cell(value: Any, column: Column) -> str:
-    """The text of one value. An unknown number is ``?``, never 0."""
+    """The text of one value. An unknown number is ``?``, never 0; an empty text in a total has no meaning there."""
+    if value == "":
+        return ""
     if value is None:
         return column.missing if column.missing is not None else (UNKNOWN if column.kind in NUMERIC or column.kind == "time" else "")
     formatter = _FORMATS.get(column.kind)
     return formatter(value) if formatter else str(value)
+
+
+def bar(used: float | None, width: int = 10) -> str:
+    """A share of a limit as a bar; beyond the limit it ends in an arrow."""
+    if used is None:
+        return "?" * width
+    full = min(width, round(used * width))
+    return "█" * full + "░" * (width - full) + (">" if used > 1 else "")
 
 
 def compact(value: float, decimals: int) -> str:
@@ -161,17 +171,22 @@ def to_json(result: Result) -> dict[str, Any]:
         if result.groups:
             answer["groups"] = [
                 {"title": group.title, "depth": group.depth, "rows": [group.start, group.stop]}
-                | ({"subtotal": _named(group.subtotal, result.columns)} if group.subtotal else {})
+                | ({"subtotal": _sums(group.subtotal, result.columns)} if group.subtotal else {})
                 for group in result.groups
             ]
         if result.totals:
-            answer["totals"] = _named(result.totals, result.columns)
+            answer["totals"] = _sums(result.totals, result.columns)
     answer["notes"] = result.notes
     return answer
 
 
 def _named(row: tuple[Any, ...], columns: tuple[Column, ...]) -> dict[str, Any]:
     return {column.name: _plain(value) for column, value in zip(columns, row, strict=True)}
+
+
+def _sums(row: tuple[Any, ...], columns: tuple[Column, ...]) -> dict[str, Any]:
+    """A total, without the columns that cannot be added."""
+    return {column.name: value for column, value in zip(columns, row, strict=True) if value != "" and column.kind in NUMERIC}
 
 
 def _plain(value: Any) -> Any:

@@ -46,7 +46,6 @@ class Gateway(Section, frozen=True):
     timeout: Positive
     simulated: bool
     scenario: str
-    process: str
     time_zone: str
 
 
@@ -116,8 +115,6 @@ class Services(Section, frozen=True):
     """Who hosts the services."""
 
     backend: Literal["supervisord"]
-    start_timeout: Positive
-    stop_timeout: Positive
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -44,6 +44,13 @@ class Output:
 
         tables.draw(result, self.format, color=self.color, width=self.width)
 
+    def again(self, result: Result) -> None:
+        """Show an answer in place of the last one: the screen is cleared on a terminal, never in a pipe."""
+        if sys.stdout.isatty():
+            print("\033[H\033[2J", end="")  # noqa: T201
+        self.show(result)
+        sys.stdout.flush()
+
     def text(self, text: str) -> None:
         """One line of data that is no table, such as a path."""
         print(text)  # noqa: T201

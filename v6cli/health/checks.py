@@ -12,7 +12,7 @@ from v6cli.latch import Latch, TradingState
 from v6cli.models import Account, GreekSource, Severity
 from v6cli.procedure import Finding, Fix, Status
 from v6cli.services.backend import ServiceState
-from v6cli.services.logs import Summary
+from v6cli.services.logs import Repeated
 from v6cli.settings import Settings
 from v6cli.state.alerts import RaisedAlert
 from v6cli.state.mirror import Mirror
@@ -167,7 +167,7 @@ def alerts(raised: Sequence[RaisedAlert]) -> Finding:
     return Finding("alerts", Status.UNHEALTHY if critical else Status.DEGRADED, text, fix=Fix(("alerts", "ack")))
 
 
-def errors(summaries: Sequence[Summary], settings: Settings) -> Finding:
+def errors(summaries: Sequence[Repeated], settings: Settings) -> Finding:
     """Errors in the logs."""
     span = clock.show_age(settings.health.errors_window)
     total = sum(one.count for one in summaries)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from msgspec import Struct
+
 from v6cli import clock
 from v6cli.errors import V6Error
 from v6cli.health import checks
 from v6cli.health.gather import Facts, window
 from v6cli.portfolio import limits
+from v6cli.portfolio.limits import Measure
 from v6cli.procedure import Finding, Status
 
 
@@ -42,18 +47,33 @@ async def recorded(facts: Facts) -> list[Finding]:
     return [match, checks.sync_lag(state.mirror, now, facts.settings), checks.greeks(state.mirror, now, facts.settings), checks.alerts(state.alerts)]
 
 
-async def risk(facts: Facts) -> list[Finding]:
+class Risk(Struct, frozen=True):
+    """The limits as measured on what the last sync saw ``at`` (None where nothing is recorded), and what that means."""
+
+    measures: list[Measure]
+    findings: list[Finding]
+    at: datetime | None
+
+
+async def measured_risk(facts: Facts) -> Risk:
     """The recorded book against its limits; a book that is too old is not known."""
     try:
         seen = (await facts.state()).mirror
     except V6Error as error:
-        return [checks.unknown("risk", error, checks.FORCE_SYNC)]
+        return Risk([], [checks.unknown("risk", error, checks.FORCE_SYNC)], None)
     if seen is None:
-        return [Finding("risk", Status.UNKNOWN, "no sync has ended yet", fix=checks.FORCE_SYNC)]
+        return Risk([], [Finding("risk", Status.UNKNOWN, "no sync has ended yet", fix=checks.FORCE_SYNC)], None)
+    measures = limits.measure(seen.positions, seen.greeks, seen.account, facts.settings.limits)
     lag = (clock.now() - seen.at).total_seconds()
     if lag > facts.settings.sync.degraded:
-        return [Finding("risk", Status.UNKNOWN, f"risk unknown: the last sync is {clock.show_age(lag)} old", fix=checks.FORCE_SYNC)]
-    return limits.findings(limits.measure(seen.positions, seen.greeks, seen.account, facts.settings.limits))
+        old = Finding("risk", Status.UNKNOWN, f"risk unknown: the last sync is {clock.show_age(lag)} old", fix=checks.FORCE_SYNC)
+        return Risk(limits.outdated(measures), [old], seen.at)
+    return Risk(measures, limits.findings(measures), seen.at)
+
+
+async def risk(facts: Facts) -> list[Finding]:
+    """The recorded book against its limits."""
+    return (await measured_risk(facts)).findings
 
 
 async def machine(facts: Facts) -> list[Finding]:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -69,7 +69,7 @@ class Facts:
         self.settings = settings
         self._backend = backend
         self._open = open_gateway
-        self._found: dict[str, asyncio.Future[object]] = {}
+        self._found: dict[str, asyncio.Future[Any]] = {}
 
     async def gateway(self) -> GatewayFacts:
         """One session: login, account, positions, whether orders may be written, clock. Raises GatewayUnavailable, Refused."""
@@ -77,7 +77,7 @@ class Facts:
 
     async def gateway_process(self) -> list[str]:
         """Processes on this machine that look like an IB gateway."""
-        return await self._once("process", lambda: asyncio.to_thread(_gateway_processes, self.settings.gateway.process))
+        return await self._once("process", lambda: asyncio.to_thread(_gateway_processes))
 
     async def services(self) -> list[ServiceState]:
         """The state of each service. Raises ServiceUnavailable."""
@@ -97,7 +97,7 @@ class Facts:
         """Disk and memory."""
         return await self._once("machine", lambda: asyncio.to_thread(_look_at_machine, self.home))
 
-    async def errors(self, since: datetime) -> list[logs.Summary]:
+    async def errors(self, since: datetime) -> list[logs.Repeated]:
         """Errors in the logs of the services since then, the same ones counted together."""
         return await self._once("errors", lambda: asyncio.to_thread(self._read_errors, since))
 
@@ -107,15 +107,16 @@ class Facts:
 
     async def _once(self, name: str, look: Callable[[], Awaitable[T]]) -> T:
         if name not in self._found:
-            self._found[name] = asyncio.ensure_future(look())  # type: ignore[assignment]
-        return await asyncio.shield(self._found[name])  # type: ignore[return-value]
+            self._found[name] = asyncio.ensure_future(look())
+        found: T = await asyncio.shield(self._found[name])
+        return found
 
     async def _look_at_gateway(self) -> GatewayFacts:
         async with self._open() as connection:
             (positions, account), skew, may_write = await asyncio.gather(broker_account.positions_and_account(connection), _skew(connection), _may_write(connection))
             return GatewayFacts(account, positions, may_write, skew, connection.farms_down, connection.link_lost)
 
-    def _read_errors(self, since: datetime) -> list[logs.Summary]:
+    def _read_errors(self, since: datetime) -> list[logs.Repeated]:
         names = [state.name for state in self._backend.status(())]
         files = [path for name in names for path in self._backend.log_files(name)]
         return logs.summarise(logs.read(files, since=since, level="error"))
@@ -136,8 +137,8 @@ async def _may_write(connection: Connection) -> bool | V6Error:
         return error
 
 
-def _gateway_processes(pattern: str) -> list[str]:
-    return [f"{one.name} (pid {one.pid})" for one in processes.find(pattern)]
+def _gateway_processes() -> list[str]:
+    return [f"{one.name} (pid {one.pid})" for one in processes.gateway_processes()]
 
 
 def _look_at_state(home: Home) -> StateFacts:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from v6cli.models import Greeks, GreekSource, Position
 from v6cli.portfolio.grouping import group
+from v6cli.results import Column, Table, bar
+from v6cli.settings import Limits
 
 NAMES = ("delta", "gamma", "theta", "vega")
 
@@ -81,3 +86,32 @@ def _keyed(positions: Sequence[Position], by: str) -> list[tuple[str, Position, 
         ordered = sorted(positions, key=lambda one: str(one.contract.expiry or "9999"))
         return [(one.contract.expiry.isoformat() if one.contract.expiry else "none", one, one.quantity) for one in ordered]
     return [(one.contract.symbol, one, one.quantity) for one in sorted(positions, key=lambda one: one.contract.symbol)]
+
+
+COLUMNS = (
+    Column("key"),
+    Column("legs", kind="integer"),
+    Column("unknown", kind="integer"),
+    Column("delta", kind="greek", sign=True, unit="share equivalents"),
+    Column("gamma", kind="greek", sign=True, unit="share equivalents per 1.00 of the underlying"),
+    Column("theta", kind="greek", sign=True, unit="currency per calendar day"),
+    Column("vega", kind="greek", sign=True, unit="currency per volatility point"),
+    Column("delta_used", title="delta used", unit="share of the limit"),
+)
+
+
+def table(rolled: RollUp, limits: Limits, at: datetime) -> Table:
+    """The sums; one with an unknown leg is unknown. The bar is delta against the portfolio's limit."""
+    rows = [_row(key, part, limits) for key, part in rolled.parts.items()]
+    columns = (msgspec.structs.replace(COLUMNS[0], name=rolled.by), *COLUMNS[1:])
+    notes = [] if rolled.complete else [f"{rolled.total.unknown} of {rolled.total.legs} legs have no greeks: sums with them are unknown (?)"]
+    if rolled.complete:
+        used = abs(rolled.total.delta) / limits.delta, abs(rolled.total.gamma) / limits.gamma
+        notes.append(f"limits: delta ±{limits.delta:g} ({used[0]:.0%} used), gamma ±{limits.gamma:g} ({used[1]:.0%} used)")
+    return Table("v6.greeks/1", f"greeks by {rolled.by}", columns, rows, [], _row("total", rolled.total, limits), at, notes, "no open positions")
+
+
+def _row(key: str, part: Sum, limits: Limits) -> tuple[Any, ...]:
+    if part.unknown:
+        return (key, part.legs, part.unknown, None, None, None, None, bar(None))
+    return (key, part.legs, part.unknown, part.delta, part.gamma, part.theta, part.vega, bar(abs(part.delta) / limits.delta))

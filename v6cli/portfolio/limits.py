@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
+import msgspec
 from msgspec import Struct
 
 from v6cli.models import Account, Greeks, Position
 from v6cli.portfolio.greeks import RollUp, roll_up
-from v6cli.procedure import Finding, Fix, Status
+from v6cli.procedure import Finding, Fix, Status, verdict
+from v6cli.results import Column, Table, bar
 from v6cli.settings import Limits
 
 SYNC = Fix(("sync", "--force"))
@@ -38,6 +41,35 @@ def measure(positions: Sequence[Position], greeks: Mapping[int, Greeks], account
         _greek("gamma", rolled, limits.gamma, limits.near, "share equivalents per 1.00"),
         _concentration(positions, account, limits),
     ]
+
+
+COLUMNS = (
+    Column("limit"),
+    Column("status", kind="status"),
+    Column("value", kind="text"),
+    Column("of", title="at most"),
+    Column("used", kind="percent", unit="fraction"),
+    Column("bar"),
+    Column("finding", wraps=True),
+)
+
+
+def outdated(measures: Sequence[Measure]) -> list[Measure]:
+    """The same limits with their values unknown, for a book that is too old."""
+    return [msgspec.structs.replace(one, value=None, status=Status.UNKNOWN, text=f"{one.name} unknown: the book is too old") for one in measures]
+
+
+def table(measures: Sequence[Measure], found: Sequence[Finding], at: datetime | None) -> Table:
+    """The limits with how much of each is used."""
+    rows = [(one.name, one.status.value, _amount(one, one.value), _amount(one, one.limit), one.used, bar(one.used), one.text) for one in measures]
+    notes = [one.text for one in found if not measures or one.text not in {measure.text for measure in measures}]
+    return Table("v6.risk/1", "risk", COLUMNS, list(rows), as_of=at, verdict=verdict(found), notes=notes, empty="nothing to measure")
+
+
+def _amount(measure: Measure, value: float | None) -> str:
+    if value is None:
+        return "?"
+    return f"{value:.1%}" if measure.unit == "fraction" else f"{value:.1f}"
 
 
 def findings(measures: Sequence[Measure]) -> list[Finding]:

@@ -52,6 +52,11 @@ TABLES = (
         delta REAL, gamma REAL, theta REAL, vega REAL, implied_volatility REAL, price REAL, underlying_price REAL
     ) STRICT
     """,
+    """
+    CREATE TABLE mirror_executions (  -- those the sync knew, so that the next one can tell which are new
+        exec_id TEXT PRIMARY KEY
+    ) STRICT, WITHOUT ROWID
+    """,
 )
 
 _AMOUNTS = (
@@ -71,21 +76,28 @@ class Seen(Struct, frozen=True):
 
 
 class Mirror(Struct, frozen=True):
-    """All that one sync saw, at ``at`` (UTC). ``greeks`` are by contract id; a contract without any has unknown greeks."""
+    """All that one sync saw, at ``at`` (UTC). ``greeks`` are by contract id; a contract without any has unknown greeks.
+
+    ``executions`` are the ids of the executions it knew.
+    """
 
     run: str
     at: datetime
     account: Account
     positions: list[Position]
     greeks: dict[int, Greeks]
+    executions: frozenset[str] = frozenset()
 
 
-def write(state: State, run: str, at: datetime, account: Account, *, positions: Iterable[Position], greeks: Iterable[Greeks]) -> None:
+def write(
+    state: State, run: str, at: datetime, account: Account, *, positions: Iterable[Position], greeks: Iterable[Greeks], executions: Iterable[str] = ()
+) -> None:
     """Replace everything by what the sync ``run`` saw at ``at``. Readers see the old mirror or the new one. Raises CannotWrite."""
     with state.transaction():
         state.write("DELETE FROM mirror")
         state.write("DELETE FROM mirror_positions")
         state.write("DELETE FROM mirror_greeks")
+        state.write("DELETE FROM mirror_executions")
         state.write(
             f"INSERT INTO mirror (only, run, at, account, currency, account_at, {_AMOUNTS}) VALUES (1, {_marks(15)})",  # noqa: S608
             (run, to_text(at), account.account, account.currency, to_text(account.at), *_amounts(account)),
@@ -95,6 +107,7 @@ def write(state: State, run: str, at: datetime, account: Account, *, positions: 
             [(place, *_position_columns(position)) for place, position in enumerate(positions)],
         )
         state.write_many(f"INSERT INTO mirror_greeks ({_GREEKS}) VALUES ({_marks(10)})", [_greeks_columns(found) for found in greeks])  # noqa: S608
+        state.write_many("INSERT OR IGNORE INTO mirror_executions (exec_id) VALUES (?)", [(exec_id,) for exec_id in executions])
 
 
 def read(state: State) -> Mirror | None:
@@ -103,7 +116,7 @@ def read(state: State) -> Mirror | None:
         seen_last, seen_account = seen(state), account(state)
         if seen_last is None or seen_account is None:
             return None
-        return Mirror(seen_last.run, seen_last.at, seen_account, positions(state), greeks(state))
+        return Mirror(seen_last.run, seen_last.at, seen_account, positions(state), greeks(state), executions(state))
 
 
 def seen(state: State) -> Seen | None:
@@ -128,6 +141,16 @@ def greeks(state: State) -> dict[int, Greeks]:
     """The greeks as the sync saw them, by contract id."""
     found = state.rows(f"SELECT {_GREEKS} FROM mirror_greeks ORDER BY con_id")  # noqa: S608
     return {con_id: Greeks(con_id, _SOURCES[source], _moment(at), *values) for con_id, source, at, *values in found}
+
+
+def executions(state: State) -> frozenset[str]:
+    """The ids of the executions that the sync knew."""
+    return frozenset(exec_id for (exec_id,) in state.rows("SELECT exec_id FROM mirror_executions"))
+
+
+def symbols(state: State) -> list[str]:
+    """The symbols held, in order."""
+    return [symbol for (symbol,) in state.rows("SELECT DISTINCT symbol FROM mirror_positions ORDER BY symbol")]
 
 
 _day = lru_cache(maxsize=256)(date.fromisoformat)

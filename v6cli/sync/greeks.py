@@ -6,6 +6,7 @@ close``: known and marked, until a few minutes after the contract's next open. F
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, time
 
@@ -90,7 +91,7 @@ def _model(tick: Tick, at: datetime) -> Greeks:
 def _computed(own: Contract, mid: float, underlying: float, now: datetime) -> Greeks | None:
     assert own.strike is not None
     volatility = float(pricing.implied_volatility(mid, underlying, own.strike, years(own, now), own.right == "C"))
-    return _priced(own, volatility, underlying, now, GreekSource.COMPUTED, now) if volatility == volatility else None
+    return _priced(own, volatility, underlying, now, GreekSource.COMPUTED, now) if not math.isnan(volatility) else None
 
 
 def _priced(own: Contract, volatility: float, spot: float, at: datetime, source: GreekSource, now: datetime) -> Greeks:

@@ -80,7 +80,7 @@ class Syncer:
         greeks = await self._source.of_positions(picture.positions, same.greeks if same else {}, report)
         judged = clock.monotonic()
         differences = causes.label(
-            same.positions if same else None, picture.positions, picture.fills, frozenset(same.executions) if same else frozenset(), picture.at.astimezone(clock.eastern()).date()
+            same.positions if same else None, picture.positions, picture.fills, same.executions if same else frozenset(), picture.at.astimezone(clock.eastern()).date()
         )
         versions: dict[str, int] = {}
         if not dry_run:
@@ -95,7 +95,7 @@ class Syncer:
         )
         batch = writer.Batch(record, picture.positions, list(greeks.values()), picture.account, picture.fills)
         versions = self._writer.commit(batch)
-        mirror.write(self._state, run, picture.at, picture.account, picture.positions, list(greeks.values()), [fill.exec_id for fill in picture.fills])
+        mirror.write(self._state, run, picture.at, picture.account, positions=picture.positions, greeks=greeks.values(), executions=[fill.exec_id for fill in picture.fills])
         return versions
 
     def _tell(self, differences: list[Difference], report: Report) -> None:

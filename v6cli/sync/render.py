@@ -17,9 +17,9 @@ COLUMNS = (
 def table(done: SyncRun, *, dry_run: bool) -> Table:
     """The differences of one sync."""
     rows = [(one.contract, one.before, one.after, one.cause, one.detail) for one in done.differences]
+    greeks = f"greeks known for {done.greeks_known} of {done.greeks_known + done.greeks_unknown} options"
     notes = [
-        f"{done.positions} positions, greeks known for {done.greeks_known} of {done.greeks_known + done.greeks_unknown} options, "
-        f"{done.executions} executions, {done.working_orders} working orders",
+        f"{done.positions} positions, {greeks}, {done.executions} executions, {done.working_orders} working orders",
         f"fetch {done.fetch:.2f} s, greeks {done.greeks:.2f} s, write {done.write:.2f} s",
     ]
     if dry_run:

@@ -33,7 +33,7 @@ class Watch:
 
     async def run(self) -> None:
         """Sync until cancelled. A gateway that goes away is waited for, with growing pauses."""
-        async with control.serve(self._home.control_socket(SERVICE), {"sync": self._ask}):
+        async with await control.serve(self._home.control_socket(SERVICE), {"sync": self._ask}):
             backoff = 1.0
             while True:
                 try:
@@ -91,7 +91,7 @@ class Watch:
         try:
             fresh = settings.load(self._home)
         except BadConfiguration as error:
-            log.error("keeping the last settings: %s", error.message)
+            log.warning("keeping the last settings: %s", error.message)
             return False
         changed = fresh != self._settings
         if changed:
