@@ -40,5 +40,5 @@ Event = StepBegan | StepEnded | Progress | Note
 Report = Callable[[Event], None]
 
 
-def ignore(event: Event) -> None:  # noqa: ARG001  a Report for callers that show nothing
+def ignore(event: Event) -> None:
     """A Report that nobody reads."""

@@ -1,0 +1,1 @@
+"""v6 alerts: what the operator should know."""

@@ -1,0 +1,1 @@
+"""v6 config: settings of a home."""

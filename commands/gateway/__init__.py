@@ -1,0 +1,1 @@
+"""v6 gateway: the simulated IB gateway."""

@@ -1,0 +1,38 @@
+"""v6 gateway simulate."""
+
+from __future__ import annotations
+
+import click
+
+from v6cli import logs, options, settings
+from v6cli.app import App
+from v6cli.completion import scenarios
+from v6cli.simulator import daemon, scenario
+
+
+@options.command()
+@click.option("--scenario", "name", shell_complete=scenarios, help="What the account holds: a packaged name or a TOML file.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port on loopback; 0 takes a free one.")
+def command(app: App, name: str | None, port: int | None) -> None:
+    """Run the simulated IB gateway on loopback until stopped.
+
+    When to use: to try v6, or any IB client, without IB. A demo home runs it as the service ib-gateway. It speaks the TWS
+    socket protocol; the market is made up, and no order leaves this machine.
+
+    \b
+    If it fails: the port may be in use; --port 0 takes a free one.
+
+    \b
+    Exit codes: 0 stopped; 69 the port is in use; 78 the scenario cannot be used.
+
+    \b
+    Examples:
+      v6 gateway simulate --scenario default --port 4102
+      v6 gateway simulate --scenario awkward --port 0
+    """
+    home = app.home_if_any()
+    own = app.settings if home else settings.builtin("demo")
+    if home:
+        logs.as_daemon(home, "ib-gateway")
+    chosen = scenario.load(name or own.gateway.scenario)
+    app.run(daemon.serve(chosen, own.gateway.port if port is None else port, app.output.report))

@@ -1,0 +1,29 @@
+"""v6 risk."""
+
+from __future__ import annotations
+
+from v6cli import options
+from v6cli.app import App
+from v6cli.health import examine
+from v6cli.portfolio import limits
+from v6cli.procedure import exit_code
+
+
+@options.command()
+def command(app: App) -> int:
+    """The portfolio against its limits: delta, gamma, largest symbol.
+
+    When to use: before new entries. It judges what the last sync saw; a book that is too old, or a leg without greeks, makes
+    the answer unknown, and unknown is not green.
+
+    \b
+    Exit codes: 0 inside, 1 near a limit, 2 over a limit or unknown.
+
+    \b
+    Examples:
+      v6 risk
+      v6 risk -o json
+    """
+    measures, findings, seen = app.run(app.on_facts(examine.measured_risk))
+    app.output.show(limits.table(measures, findings, seen))
+    return exit_code(findings)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from v6cli.errors import BadInput
+from v6cli.lake import durability, reader, tables, writer
+from v6cli.lake.errors import LakeEmpty, LakeUnreadable
+from v6cli.lake.schemas import TABLES
+from v6cli.models import Account, Contract, Fill
+
+from .conftest import START, MakeBatch
+
+
+def test_tables_have_their_schema_up_front(lake: Path) -> None:
+    for name, schema in TABLES.items():
+        table = tables.open_table(lake, name)
+        assert [field.name for field in table.schema().fields] == [column.name for column in schema.columns]
+        assert [field.nullable for field in table.schema().fields] == [not column.required for column in schema.columns]
+        assert table.metadata().partition_columns == schema.partitions
+        assert table.metadata().configuration["delta.checkpointInterval"] == "20"
+        assert set(schema.statistics) <= {column.name for column in schema.columns}
+
+
+def test_every_field_of_the_models_has_a_column() -> None:
+    contract = set(Contract.__struct_fields__)
+    assert set(Account.__struct_fields__) <= {column.name for column in TABLES["account_history"].columns}
+    assert (set(Fill.__struct_fields__) - {"contract"}) | contract <= {column.name for column in TABLES["executions"].columns}
+
+
+def test_columns_say_what_they_are() -> None:
+    for schema in TABLES.values():
+        names = [column.name for column in schema.columns]
+        assert len(names) == len(set(names))
+        assert all(column.meaning for column in schema.columns)
+        assert all(column.unit for column in schema.columns if column.type == "real")
+
+
+def test_creating_again_changes_nothing(lake: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in lake.rglob("*")}
+    assert tables.create(lake) == []
+    assert {path: path.stat().st_mtime_ns for path in lake.rglob("*")} == before
+
+
+def test_processes_that_create_at_once_make_one_lake(tmp_path: Path) -> None:
+    code = "import sys, pathlib\nfrom v6cli.lake import tables\nprint(len(tables.create(pathlib.Path(sys.argv[1]))))"
+    children = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lake")], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    made = sorted(int(child.communicate()[0]) for child in children)
+    assert made == [0, 0, len(TABLES)]
+    assert reader.readable(tmp_path / "lake") == []
+
+
+def test_a_lake_without_a_sync_says_so(lake: Path) -> None:
+    assert reader.last_run(lake) is None
+    assert reader.sync_runs(lake) == []
+    assert reader.readable(lake) == []
+    for read in (tables.pin, reader.positions, reader.greeks, reader.account, reader.executions):
+        with pytest.raises(LakeEmpty, match="records no sync yet") as caught:
+            read(lake)
+        assert (caught.value.exit_code, caught.value.next_step) == (69, "v6 sync --force")
+
+
+def test_no_lake_names_the_table_and_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(LakeUnreadable, match="no table sync_runs") as caught:
+        reader.positions(tmp_path / "lake")
+    assert (caught.value.exit_code, caught.value.next_step) == (69, "v6 sync --force")
+    assert len(reader.readable(tmp_path / "lake")) == 1
+    assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.parametrize("name", list(TABLES))
+def test_a_corrupt_table_is_named(lake: Path, batch: MakeBatch, name: str) -> None:
+    writer.commit(lake, batch(2))
+    durability.commit_file(lake / name, 0).write_bytes(b"gar{bage")
+    (problem,) = reader.readable(lake)
+    assert problem.startswith(f"the lake's table {name} cannot be read")
+    assert "\n" not in problem
+    with pytest.raises(LakeUnreadable, match=f"table {name} "):
+        tables.open_table(lake, name)
+    with pytest.raises(LakeUnreadable, match=f"table {name} "):
+        writer.commit(lake, batch(3))
+
+
+def test_a_missing_data_file_is_named_not_a_traceback(lake: Path, batch: MakeBatch) -> None:
+    writer.commit(lake, batch(2))
+    for path in (lake / "positions").glob("*.parquet"):
+        path.unlink()
+    with pytest.raises(LakeUnreadable, match="table positions cannot be read"):
+        reader.positions(lake)
+    assert reader.account(lake) is not None
+
+
+def test_a_moment_before_the_first_sync_is_bad_input(lake: Path, batch: MakeBatch) -> None:
+    writer.commit(lake, batch(2))
+    with pytest.raises(BadInput, match="at or before 2026-11-24 10:00:00 EST"):
+        reader.positions(lake, START)
+
+
+def loaded(code: str, *arguments: str) -> set[str]:
+    text = f"import sys\n{code}\nprint(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", text, *arguments], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_imports_stay_light(lake: Path, batch: MakeBatch) -> None:
+    assert not {"deltalake", "duckdb", "arro3", "pandas", "sqlite3", "asyncio"} & loaded("import v6cli.lake.schemas")
+    assert not {"deltalake", "duckdb", "arro3", "pandas"} & loaded("import v6cli.lake.reader, v6cli.lake.writer")
+    writer.commit(lake, batch(2))
+    reading = "import pathlib\nfrom v6cli.lake import reader\nassert len(reader.positions(pathlib.Path(sys.argv[1]))) == 2"
+    assert not {"pyarrow", "pandas", "duckdb", "numpy"} & loaded(reading, str(lake))
+    assert not {"pyarrow", "pandas", "duckdb", "numpy"} & set(sys.modules)
+
+
+def test_reading_ends_cleanly(lake: Path, batch: MakeBatch) -> None:
+    """deltalake's own to_pandas aborts the interpreter at its exit in one run of five."""
+    writer.commit(lake, batch(50))
+    code = "import sys, pathlib\nfrom v6cli.lake import reader\nprint(len(reader.positions(pathlib.Path(sys.argv[1]))), flush=True)"
+    for _ in range(8):
+        found = subprocess.run([sys.executable, "-c", code, str(lake)], capture_output=True, text=True, check=False)
+        assert (found.returncode, found.stdout) == (0, "50\n"), found.stderr
+
+
+def test_a_lake_that_cannot_be_written_can_be_read(lake: Path, batch: MakeBatch) -> None:
+    writer.commit(lake, batch(2))
+    other = lake.with_name("other")
+    tables.create(other)
+    writer.commit(other, batch(1))
+    for path in [lake.parent, lake, *lake.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    code = """
+import os, pathlib, sys
+import deltalake
+from v6cli import clock
+from v6cli.errors import CannotWrite
+from v6cli.lake import reader, writer, durability, handles, rows
+clock.read_moment("2026-11-24 10:00")  # an interpreter below /root is closed to others: load all before the drop
+writer.commit(pathlib.Path(sys.argv[2]), writer.Batch(reader.last_run(pathlib.Path(sys.argv[2]))))
+reader.positions(pathlib.Path(sys.argv[2]))
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+lake = pathlib.Path(sys.argv[1])
+print(len(reader.positions(lake)), reader.readable(lake))
+try:
+    writer.commit(lake, writer.Batch(reader.last_run(lake)))
+except CannotWrite as error:
+    print(error.exit_code)
+"""
+    found = subprocess.run([sys.executable, "-c", code, str(lake), str(other)], capture_output=True, text=True, check=False)
+    assert found.stdout.split("\n")[:2] == ["2 []", "74"], found.stderr
+    for path in [lake.parent, lake, *lake.rglob("*")]:
+        os.chmod(path, 0o700 if path.is_dir() else 0o600)  # noqa: PTH101

@@ -1,0 +1,152 @@
+"""The one place that wires v6: what a command needs, made when it is first asked for.
+
+An App is the ``obj`` of the command line's context. Its parts are lazy, so a command pays only for what it uses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from v6cli.console.output import Output
+from v6cli.errors import BadConfiguration, Refused, V6Error
+from v6cli.home import Home, find_home
+
+if TYPE_CHECKING:
+    from v6cli import settings as settings_module
+    from v6cli.broker.connection import Connection
+    from v6cli.services.backend import Backend
+    from v6cli.state.database import State
+    from v6cli.state.journal import Entry
+
+T = TypeVar("T")
+FORMATS = ("table", "plain", "json", "csv", "markdown")
+
+
+class App:
+    """What commands work with. ``flags`` holds the shared options as given."""
+
+    def __init__(self) -> None:
+        self.flags: dict[str, Any] = {}
+        self.entry: Entry | None = None
+        self._state: State | None = None
+
+    @cached_property
+    def output(self) -> Output:
+        """Where results and notes go, in the format asked for."""
+        return Output(
+            self.flags.get("output"),
+            color=not self.flags.get("no_color"),
+            quiet=bool(self.flags.get("quiet")),
+            verbose=bool(self.flags.get("verbose")),
+        )
+
+    @cached_property
+    def home(self) -> Home:
+        """The home to work in. Raises BadConfiguration."""
+        return find_home(self.flags.get("home"))
+
+    def home_if_any(self) -> Home | None:
+        """The home, or None where there is none to be found."""
+        try:
+            return self.home
+        except BadConfiguration:
+            return None
+
+    @cached_property
+    def settings(self) -> settings_module.Settings:
+        """The settings of the home; reading them sets the clock. Raises BadConfiguration."""
+        from v6cli import settings
+
+        loaded = settings.load(self.home)
+        settings.start_clock(loaded)
+        return loaded
+
+    @property
+    def state(self) -> State:
+        """The home's SQLite file, open for writing. Raises CannotWrite."""
+        from v6cli.state.database import open_state
+
+        if self._state is None:
+            self._state = open_state(self.home)
+        return self._state
+
+    @cached_property
+    def services(self) -> Backend:
+        """The service manager of this home."""
+        from v6cli.services.backend import choose
+
+        return choose(self.home, self.settings)
+
+    @contextlib.asynccontextmanager
+    async def gateway(self, role: str) -> AsyncIterator[Connection]:
+        """A connection to the gateway in a role (sync, look), closed in good order. Raises GatewayUnavailable, Refused."""
+        from v6cli.broker.connection import connect
+
+        connection = await connect(self.settings, self.home, role, self.output.report)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run one coroutine to its end; ^C cancels it and lets it tidy up."""
+        import asyncio
+
+        return asyncio.run(work)
+
+    def invoke(self, argv: Sequence[str]) -> int:
+        """Run another v6 command in this home as a process of its own and return its exit code."""
+        import subprocess
+
+        return subprocess.run([*program(), "--home", str(self.home), *argv], check=False).returncode
+
+    def say_where(self) -> None:
+        """Tell which home, profile and account a changing command works on."""
+        own = self.settings
+        self.output.note(f"home {self.home}  profile {own.profile}  account {own.account or 'not pinned'}")
+
+    @contextlib.contextmanager
+    def journaled(self) -> Iterator[None]:
+        """Write the journal before and after an act. Raises CannotWrite before anything is done."""
+        from v6cli import locks
+        from v6cli.secrets import redact
+        from v6cli.state import journal
+
+        argv = [redact(word) for word in sys.argv[1:]]
+        run = locks.begin_run(self.home, "v6 " + " ".join(argv))
+        try:
+            journal.mark_interrupted(self.state, lambda identity: locks.lives(self.home, identity))
+            self.entry = journal.begin(self.state, run.identity, redact(" ".join(argv)).split(" ")[0], argv)
+            outcome, code, text = "interrupted", 130, None
+            try:
+                yield
+                outcome, code = "done", 0
+            except V6Error as error:
+                outcome, code, text = ("refused" if isinstance(error, Refused) else "failed"), error.exit_code, redact(error.message)
+                raise
+            except SystemExit as stop:
+                outcome, code = "done", stop.code if isinstance(stop.code, int) else 1
+                raise
+            except Exception as error:
+                outcome, code, text = "failed", 70, redact(f"{type(error).__name__}: {error}")
+                raise
+            finally:
+                journal.end(self.state, self.entry, outcome, code, text)
+        finally:
+            run.end()
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        if self._state is not None:
+            self._state.close()
+            self._state = None
+
+
+def program() -> list[str]:
+    """The command line of this very v6, by absolute path and without code of the working folder."""
+    return [os.path.abspath(sys.executable), "-P", "-m", "v6cli"]  # noqa: PTH100  resolve() would leave the virtual environment

@@ -1,0 +1,136 @@
+"""Connections by role: who v6 is at the gateway, and which account it may speak for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from v6cli import clock, locks
+from v6cli.broker.codes import Meaning
+from v6cli.broker.ib import Client, ClientIdInUse
+from v6cli.broker.pacing import TokenBucket
+from v6cli.errors import GatewayUnavailable, Refused
+from v6cli.events import Note, Report
+from v6cli.home import Home
+from v6cli.settings import Settings
+
+CLIENT_IDS: dict[str, Sequence[int]] = {"sync": (2,), "look": range(10, 20)}
+LOOKS = 2  # looks have two shares of the login's messages; a third waits for one of them
+WAIT_FOR_ID = 15.0
+WAIT_FOR_LOOK = 30.0
+
+
+class Connection:
+    """A logged-in client with its role, its account and, for a look, the share it holds."""
+
+    def __init__(self, client: Client, role: str, account: str, client_id: int, share: locks.Held | None) -> None:
+        self.client = client
+        self.role = role
+        self.account = account
+        self.client_id = client_id
+        self._share = share
+
+    @property
+    def messages(self) -> list[tuple[int, Meaning, str]]:
+        """The last messages of the gateway: request or order id, meaning, IB's text."""
+        return self.client.messages
+
+    @property
+    def farms_down(self) -> list[str]:
+        """Data farms that the gateway calls broken, each by IB's own name; the matching OK clears its own farm only."""
+        down: dict[str, None] = {}
+        for _, meaning, text in self.messages:
+            farm = text.rsplit(":", 1)[-1].strip()
+            if meaning.kind == "farm-down":
+                down[farm] = None
+            elif meaning.kind == "farm-up":
+                down.pop(farm, None)
+        return list(down)
+
+    @property
+    def link_lost(self) -> bool:
+        """Whether the gateway last said that it lost IB (1100) without saying that it is back."""
+        for _, meaning, _ in reversed(self.messages):
+            if meaning.kind in {"lost", "restored"}:
+                return meaning.kind == "lost"
+        return False
+
+    async def close(self) -> None:
+        """Disconnect, and let the next look have the share."""
+        await self.client.close()
+        if self._share:
+            self._share.release()
+
+
+async def connect(settings: Settings, home: Home, role: str, report: Report) -> Connection:
+    """Log in under a client id of the role and make sure of the account.
+
+    Raises GatewayUnavailable where nobody answers in time, Refused where the gateway manages another account than this
+    home's.
+    """
+    share = await _look_share(home, report) if role == "look" else None
+    try:
+        client, client_id = await _log_in(settings, role, report)
+        try:
+            account = _pinned(settings, client.accounts)
+        except Refused:
+            await client.close()
+            raise
+    except BaseException:
+        if share:
+            share.release()
+        raise
+    return Connection(client, role, account, client_id, share)
+
+
+async def _look_share(home: Home, report: Report) -> locks.Held:
+    deadline = clock.monotonic() + WAIT_FOR_LOOK
+    told = False
+    while True:
+        for number in range(1, LOOKS + 1):
+            if share := locks.try_hold(home.run / f"look-{number}.lock", "a look at the gateway"):
+                return share
+        if clock.monotonic() > deadline:
+            raise GatewayUnavailable(f"{LOOKS} other v6 commands look at the gateway and did not end within {WAIT_FOR_LOOK:g} s", next_step="try again")
+        if not told:
+            report(Note(f"waiting: {LOOKS} other v6 commands look at the gateway"))
+            told = True
+        await clock.pause(0.1)
+
+
+async def _log_in(settings: Settings, role: str, report: Report) -> tuple[Client, int]:
+    """A looker takes the next id where one is in use; a service waits for its own to be free again."""
+    ids = CLIENT_IDS[role]
+    share = getattr(settings.messages, role)
+    deadline = clock.monotonic() + WAIT_FOR_ID
+    told = False
+    while True:
+        for client_id in ids:
+            client = Client(TokenBucket(share), settings.gateway.timeout)
+            try:
+                await client.connect(settings.gateway.host, settings.gateway.port, client_id)
+            except ClientIdInUse as error:
+                if len(ids) == 1 and not told:
+                    report(Note(f"{error.message}: waiting for it"))
+                    told = True
+                continue
+            return client, client_id
+        if clock.monotonic() > deadline:
+            raise ClientIdInUse(f"the client ids of the role {role} ({ids[0]} to {ids[-1]}) are all in use", next_step="v6 services status shows who runs")
+        await clock.pause(0.5)
+
+
+def _pinned(settings: Settings, accounts: list[str]) -> str:
+    """The account this home speaks for. Raises Refused."""
+    if settings.account:
+        if settings.account in accounts:
+            return settings.account
+        raise Refused(
+            f"this home is pinned to account {settings.account}, the gateway manages {', '.join(accounts)}: the wrong gateway or the wrong home",
+            next_step="check gateway.port with v6 config show",
+        )
+    if len(accounts) != 1:
+        raise Refused(f"the gateway manages {len(accounts)} accounts ({', '.join(accounts)}) and this home names none", next_step="v6 config set account ID")
+    paper = accounts[0].startswith("D")
+    if paper != (settings.profile != "live"):
+        raise Refused(f"this is a {settings.profile} home, and the gateway manages {accounts[0]}", next_step="check gateway.port with v6 config show")
+    return accounts[0]

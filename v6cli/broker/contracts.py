@@ -1,0 +1,53 @@
+"""What IB knows of contracts: their own trading hours, and what they are options on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from v6cli import clock, sessions
+from v6cli.broker import translate
+from v6cli.broker.connection import Connection
+from v6cli.broker.ib import RequestRefused
+from v6cli.models import Contract
+
+
+class Details(Struct, frozen=True):
+    """``hours`` in UTC for the coming days, empty where IB does not say, which is not the same as closed."""
+
+    hours: tuple[tuple[datetime, datetime], ...] = ()
+    underlying: Contract | None = None
+
+
+class Directory:
+    """Details as asked for once a day: options of one class and expiry share their hours and their underlying."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: dict[tuple[object, ...], Details] = {}
+
+    async def details(self, own: Contract) -> Details:
+        """The details of a contract; empty ones where IB knows none. Raises GatewayUnavailable where no answer comes."""
+        key = (clock.now().date(), own.symbol, own.trading_class, own.expiry) if own.is_option else (clock.now().date(), own.con_id)
+        if key not in self._known:
+            self._known = {known: details for known, details in self._known.items() if known[0] == key[0]}
+            self._known[key] = await self._ask(own)
+        return self._known[key]
+
+    async def _ask(self, own: Contract) -> Details:
+        try:
+            answer = await self._connection.client.contract_details(translate.for_request(own, self._connection.client.library))
+        except RequestRefused:
+            return Details()
+        if not answer:
+            return Details()
+        hours = sessions.parse_hours(answer[0].tradingHours, answer[0].timeZoneId)
+        return Details(tuple(hours or ()), _underlying(own, answer[0]))
+
+
+def _underlying(own: Contract, details: object) -> Contract | None:
+    con_id = int(getattr(details, "underConId", 0) or 0)
+    if not con_id:
+        return None
+    return Contract(con_id, own.symbol, str(getattr(details, "underSecType", "")) or "STK", currency=own.currency)

@@ -1,0 +1,211 @@
+"""The only import of the IB library: ib_insync, or ib_async where that is installed instead.
+
+The library's own throttle is off: it would queue messages and send them after they were checked. A token of this role's share
+is taken before every message. Every answer is awaited to its End within a bound; one that does not come is unknown, never
+empty: the library itself only logs a missing answer and goes on with nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from v6cli import clock
+from v6cli.broker.codes import Meaning, classify
+from v6cli.broker.pacing import TokenBucket
+from v6cli.errors import GatewayUnavailable
+
+T = TypeVar("T")
+Message = Callable[[int, Meaning, str], None]
+
+
+class NoAnswer(GatewayUnavailable):
+    """The gateway did not answer one request to its End in time: what was asked is unknown."""
+
+
+class RequestRefused(GatewayUnavailable):
+    """The gateway answered a request with an error."""
+
+    def __init__(self, what: str, meaning: Meaning, text: str) -> None:
+        super().__init__(f"{what}: the gateway says {meaning.code}: {text}")
+        self.meaning = meaning
+
+
+class ClientIdInUse(GatewayUnavailable):
+    """Another client, or the rest of a dead one, has this client id (326)."""
+
+
+def _library() -> Any:
+    """The installed library. It asks for a current event loop when it is imported, which Python 3.14 no longer makes."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.set_event_loop(asyncio.new_event_loop())
+    try:
+        import ib_async as library
+    except ImportError:
+        import ib_insync as library
+    for name in (library.__name__, "eventkit"):
+        # What the library calls errors are guesses; v6 reports the messages themselves.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return library
+
+
+class Client:
+    """One connection to the gateway, speaking v6's terms: bounded, paced, and never taking silence for an answer."""
+
+    def __init__(self, bucket: TokenBucket, timeout: float) -> None:
+        self.library = _library()
+        self.bucket = bucket
+        self.timeout = timeout
+        self.messages: list[tuple[int, Meaning, str]] = []
+        self._listeners: list[Message] = []
+        self._ib = self.library.IB()
+        self._ib.RaiseRequestErrors = True
+        self._ib.client.MaxRequests = 0
+        self._ib.errorEvent += self._on_message
+
+    async def connect(self, host: str, port: int, client_id: int) -> None:
+        """Handshake and login. Raises GatewayUnavailable, ClientIdInUse; leaves nothing open when it fails."""
+        client = self._ib.client
+        trouble: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        def failed(text: str) -> None:
+            if not trouble.done():
+                trouble.set_result(text)
+
+        client.apiError += failed
+        login = asyncio.ensure_future(client.connectAsync(host, port, client_id, self.timeout))
+        try:
+            await asyncio.wait({login, trouble}, return_when=asyncio.FIRST_COMPLETED)
+            if login.done() and login.exception() is None:
+                self._ib.wrapper.clientId = client_id
+                return
+            await self._explain_failure(login, trouble, host, port, client_id)
+        finally:
+            client.apiError -= failed
+            if not login.done():
+                login.cancel()
+                await asyncio.gather(login, return_exceptions=True)
+
+    async def _explain_failure(self, login: asyncio.Future[None], trouble: asyncio.Future[str], host: str, port: int, client_id: int) -> None:
+        place = f"{host}:{port}"
+        error = login.exception() if login.done() else None
+        self._ib.client.disconnect()
+        if any(meaning.kind == "client-id" for _, meaning, _ in self.messages):
+            raise ClientIdInUse(f"client id {client_id} is in use at {place}")
+        if isinstance(error, ConnectionRefusedError):
+            raise GatewayUnavailable(f"nothing listens at {place}: the IB gateway is not running, or listens elsewhere")
+        if isinstance(error, TimeoutError):
+            raise GatewayUnavailable(f"the IB gateway at {place} did not complete the login within {self.timeout:g} s")
+        reason = str(error or (trouble.result() if trouble.done() else "it closed the connection"))
+        raise GatewayUnavailable(f"cannot log in at the IB gateway {place}: {reason}")
+
+    @property
+    def connected(self) -> bool:
+        """Whether the socket is open and logged in; says nothing about the link behind the gateway."""
+        return bool(self._ib.client.isReady())
+
+    @property
+    def accounts(self) -> list[str]:
+        """The accounts that the gateway says it manages."""
+        return list(self._ib.client.getAccounts())
+
+    @property
+    def server_version(self) -> int:
+        """The protocol version agreed on."""
+        return int(self._ib.client.serverVersion())
+
+    def listen(self, listener: Message) -> None:
+        """Hear every message code as it comes: request or order id, meaning, IB's text."""
+        self._listeners.append(listener)
+
+    async def close(self) -> None:
+        """Disconnect in good order: what was written is flushed and the socket is closed before this returns."""
+        if self._ib.client.isConnected():
+            self._ib.client.disconnect()
+            await clock.pause(0)
+
+    async def ask(self, what: str, request: Callable[[], Awaitable[T]]) -> T:
+        """One request awaited to its End. Raises NoAnswer, RequestRefused, GatewayUnavailable; ``what`` names the answer."""
+        await self.bucket.take()
+        if not self.connected:
+            raise GatewayUnavailable(f"{what}: the connection to the gateway is closed")
+        try:
+            async with clock.timeout(self.timeout):
+                return await request()
+        except TimeoutError:
+            raise NoAnswer(f"{what}: no complete answer from the gateway within {self.timeout:g} s, so it is unknown") from None
+        except self.library.RequestError as error:
+            raise RequestRefused(what, classify(error.code, error.message), error.message) from None
+        except ConnectionError as error:
+            raise GatewayUnavailable(f"{what}: the gateway closed the connection") from error
+
+    async def positions(self) -> list[Any]:
+        """Every position of every account, to the End."""
+        return await self.ask("positions", self._ib.reqPositionsAsync)
+
+    async def account_values(self, account: str) -> tuple[list[Any], list[Any]]:
+        """Account values and portfolio lines of one account, to the End.
+
+        A running subscription is renewed, and what it left behind is forgotten first, so that nothing old is taken for new.
+        """
+        wrapper = self._ib.wrapper
+        await self.bucket.take()
+        if self.connected:
+            self._ib.client.reqAccountUpdates(False, account)
+        wrapper.accountValues.clear()
+        wrapper.portfolio.pop(account, None)
+        await self.ask("account values", lambda: self._ib.reqAccountUpdatesAsync(account))
+        return list(wrapper.accountValues.values()), list(wrapper.portfolio.get(account, {}).values())
+
+    async def executions(self) -> list[Any]:
+        """The executions since the gateway's midnight, to the End."""
+        return await self.ask("executions", self._ib.reqExecutionsAsync)
+
+    async def all_open_orders(self) -> list[Any]:
+        """Open orders of every client, to the End."""
+        return await self.ask("open orders", self._ib.reqAllOpenOrdersAsync)
+
+    async def own_open_orders(self) -> list[Any]:
+        """Open orders of this client id, to the End; a read-only gateway refuses it."""
+        return await self.ask("own open orders", self._ib.reqOpenOrdersAsync)
+
+    async def completed_orders(self) -> list[Any]:
+        """Orders completed since the gateway's midnight, to the End; a read-only gateway refuses it."""
+        return await self.ask("completed orders", lambda: self._ib.reqCompletedOrdersAsync(False))
+
+    async def contract_details(self, contract: Any) -> list[Any]:
+        """What IB knows of a contract, to the End."""
+        return await self.ask(f"contract details of {contract.symbol or contract.conId}", lambda: self._ib.reqContractDetailsAsync(contract))
+
+    async def current_time(self) -> Any:
+        """The gateway's clock, in UTC; also the proof that it still answers."""
+        return await self.ask("current time", self._ib.reqCurrentTimeAsync)
+
+    async def subscribe(self, contract: Any) -> tuple[int, Any]:
+        """Start one market-data line; its request id and the library's ticker for it."""
+        await self.bucket.take()
+        if not self.connected:
+            raise GatewayUnavailable("market data: the connection to the gateway is closed")
+        ticker = self._ib.reqMktData(contract)
+        return int(self._ib.wrapper.ticker2ReqId["mktData"][ticker]), ticker
+
+    async def unsubscribe(self, request: int, contract: Any) -> None:
+        """End one market-data line, and let the library forget its ticker, which it would keep for ever."""
+        await self.bucket.take()
+        if self.connected:
+            self._ib.cancelMktData(contract)
+        tickers = self._ib.wrapper.tickers
+        ended = self._ib.wrapper.reqId2Ticker.pop(request, None)
+        for key in [key for key, ticker in tickers.items() if ticker is ended]:
+            del tickers[key]
+
+    def _on_message(self, request: int, code: int, text: str, _contract: Any) -> None:
+        meaning = classify(code, text)
+        self.messages.append((request, meaning, text))
+        del self.messages[:-500]
+        for listener in self._listeners:
+            listener(request, meaning, text)

@@ -1,0 +1,133 @@
+"""From the library's objects to v6's nouns and back; nothing of the library leaves this room."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+from v6cli.models import Account, Contract, Fill, Position, WorkingOrder
+
+_UNSET = 1e300  # IB's "no value" for a float is 1.797e308
+
+
+def number(value: Any) -> float | None:
+    """A number as IB sends it; None where it sends nothing, NaN or its mark for unset."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        return None
+    return None if math.isnan(result) or abs(result) > _UNSET else result
+
+
+def day(text: str) -> date | None:
+    """A date as IB writes it, ``20261218`` with or without a time after it."""
+    try:
+        return datetime.strptime(text[:8], "%Y%m%d").date()  # noqa: DTZ007  a date has no zone
+    except ValueError:
+        return None
+
+
+def contract(raw: Any) -> Contract:
+    """A contract. IB marks a right or a strike that has no meaning as ``0`` or ``?``."""
+    right = raw.right[:1].upper()
+    return Contract(
+        con_id=int(raw.conId),
+        symbol=raw.symbol,
+        kind=raw.secType,
+        expiry=day(raw.lastTradeDateOrContractMonth),
+        strike=number(raw.strike) or None,
+        right=right if right in {"C", "P"} else None,
+        multiplier=number(raw.multiplier) or 1.0,
+        currency=raw.currency,
+        exchange=raw.exchange,
+        local_symbol=raw.localSymbol,
+        trading_class=raw.tradingClass,
+    )
+
+
+def for_request(own: Contract, library: Any) -> Any:
+    """A contract as a request names it: by contract id, routed SMART unless it is an index."""
+    exchange = own.exchange if own.kind == "IND" and own.exchange else "SMART"
+    return library.Contract(conId=own.con_id, symbol=own.symbol, secType=own.kind, exchange=exchange, currency=own.currency)
+
+
+def position(raw: Any, line: Any | None) -> Position:
+    """A position, with price, value and P&L from the account's portfolio ``line`` where there is one for the same size."""
+    own = contract(raw.contract)
+    quantity, cost = float(raw.position), float(raw.avgCost)
+    if line is None or float(line.position) != quantity:
+        return Position(raw.account, own, quantity, cost)
+    return Position(
+        raw.account,
+        own,
+        quantity,
+        cost,
+        price=number(line.marketPrice),
+        value=number(line.marketValue),
+        unrealized=number(line.unrealizedPNL),
+        realized=number(line.realizedPNL),
+    )
+
+
+_TAGS: Mapping[str, str] = {
+    "NetLiquidation": "net_liquidation",
+    "TotalCashValue": "cash",
+    "BuyingPower": "buying_power",
+    "ExcessLiquidity": "excess_liquidity",
+    "InitMarginReq": "initial_margin",
+    "MaintMarginReq": "maintenance_margin",
+    "GrossPositionValue": "gross_position_value",
+    "UnrealizedPnL": "unrealized",
+    "RealizedPnL": "realized",
+}
+
+
+def account(name: str, values: list[Any], at: datetime) -> Account:
+    """The account from its values; its currency is the one in which IB states net liquidation."""
+    own = [value for value in values if value.account == name]
+    currency = next((value.currency for value in own if value.tag == "NetLiquidation"), "USD")
+    found = {_TAGS[value.tag]: number(value.value) for value in own if value.tag in _TAGS and value.currency == currency}
+    return Account(account=name, currency=currency, at=at, **found)
+
+
+def fill(raw: Any) -> Fill:
+    """An execution with its commission, where IB has reported that."""
+    execution, report = raw.execution, raw.commissionReport
+    reported = bool(report.execId)
+    return Fill(
+        exec_id=execution.execId,
+        account=execution.acctNumber,
+        contract=contract(raw.contract),
+        side=execution.side,
+        quantity=float(execution.shares),
+        price=float(execution.price),
+        at=execution.time.astimezone(UTC),
+        order_id=int(execution.orderId),
+        perm_id=int(execution.permId),
+        client_id=int(execution.clientId),
+        order_ref=execution.orderRef,
+        commission=number(report.commission) if reported else None,
+        realized=number(report.realizedPNL) if reported else None,
+    )
+
+
+def working_order(raw: Any) -> WorkingOrder:
+    """An open order."""
+    order = raw.order
+    return WorkingOrder(
+        perm_id=int(order.permId),
+        order_id=int(order.orderId),
+        client_id=int(order.clientId),
+        account=order.account,
+        contract=contract(raw.contract),
+        action=order.action,
+        quantity=float(order.totalQuantity),
+        filled=float(raw.orderStatus.filled),
+        order_type=order.orderType,
+        status=raw.orderStatus.status,
+        limit_price=number(order.lmtPrice),
+        stop_price=number(order.auxPrice),
+        order_ref=order.orderRef,
+    )

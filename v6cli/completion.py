@@ -1,0 +1,74 @@
+"""What the shell completes beyond command names: values read from files and SQLite only, never from the network.
+
+A completion that fails answers with nothing: there is no place to show an error while a person presses Tab.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import click
+
+from v6cli.errors import V6Error
+from v6cli.home import find_home
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def setting_keys(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Dotted keys of the settings."""
+    from v6cli import settings
+
+    return [key for key in settings.all_keys() if key.startswith(incomplete)]
+
+
+def services(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Names of the services."""
+    from v6cli.services.catalogue import SERVICES
+
+    return [service.name for service in SERVICES if service.name.startswith(incomplete)]
+
+
+def symbols(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Symbols of the positions that the last sync saw."""
+    from v6cli.state.database import open_read_only
+    from v6cli.state.mirror import symbols as held
+
+    with contextlib.suppress(V6Error):
+        home = find_home(ctx.find_root().params.get("home"))
+        with open_read_only(home) as state:
+            return [symbol for symbol in held(state) if symbol.startswith(incomplete.upper())]
+    return []
+
+
+def scenarios(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Names of the packaged scenarios of the simulated gateway."""
+    folder = Path(__file__).parent / "config" / "scenarios"
+    return sorted(path.stem for path in folder.glob("*.toml") if path.stem.startswith(incomplete))
+
+
+def script(shell: str) -> str:
+    """The completion script of one shell."""
+    from click.shell_completion import get_completion_class
+
+    from v6cli.main import root
+
+    generator = get_completion_class(shell)
+    assert generator is not None
+    return generator(root, {}, "v6", "_V6_COMPLETE").source().strip() + "\n"
+
+
+def packaged(shell: str) -> Path:
+    """The generated file of one shell, as shipped."""
+    return Path(__file__).parent / "completions" / f"v6.{shell}"
+
+
+def place(shell: str) -> Path:
+    """Where a shell looks for completions of this user."""
+    config = Path.home()
+    return {
+        "bash": config / ".local/share/bash-completion/completions/v6",
+        "zsh": config / ".local/share/zsh/site-functions/_v6",
+        "fish": config / ".config/fish/completions/v6.fish",
+    }[shell]

@@ -1,0 +1,1 @@
+"""The terminal: everything v6 shows or asks."""

@@ -1,0 +1,99 @@
+"""Where words go: data on stdout, notes, prompts and progress on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+from v6cli import events
+from v6cli.errors import Refused, UsageError
+from v6cli.results import Result
+
+
+class Output:
+    """The terminal as a command sees it.
+
+    ``format`` is what was asked for with ``-o``; without it a terminal gets tables and a pipe plain text. Colour goes to
+    terminals alone, and to none where NO_COLOR is set.
+    """
+
+    def __init__(self, format: str | None, *, color: bool, quiet: bool, verbose: bool) -> None:
+        self.format = format or ("table" if sys.stdout.isatty() else "plain")
+        self.color = color and not os.environ.get("NO_COLOR")
+        self.quiet = quiet
+        self.verbose = verbose
+        self._live = False
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal; COLUMNS is honoured."""
+        import shutil
+
+        return shutil.get_terminal_size((80, 24)).columns
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether a person looks at stdout."""
+        return sys.stdout.isatty()
+
+    def show(self, result: Result) -> None:
+        """Show one answer in the format asked for."""
+        from v6cli.console import tables
+
+        tables.draw(result, self.format, color=self.color, width=self.width)
+
+    def text(self, text: str) -> None:
+        """One line of data that is no table, such as a path."""
+        print(text)  # noqa: T201
+
+    def note(self, text: str) -> None:
+        """One line beside the data."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    def detail(self, text: str) -> None:
+        """One line that only ``-v`` shows."""
+        if self.verbose:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+    def error(self, message: str, next_step: str | None = None) -> None:
+        """What went wrong, and what to do next."""
+        with contextlib.suppress(BrokenPipeError):
+            print(f"v6: {message}", file=sys.stderr)  # noqa: T201
+            if next_step:
+                print(f"next: {next_step}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def report(self, event: events.Event) -> None:
+        """A Report for work that runs without a live view."""
+        if isinstance(event, events.Note):
+            self.note(event.text)
+        elif isinstance(event, events.StepEnded):
+            self.detail(f"{event.step}: {event.status}: {event.text}")
+
+    @contextlib.contextmanager
+    def live(self, title: str) -> Iterator[events.Report]:
+        """Show the events of long work as they come: a live view on a terminal, notes elsewhere."""
+        if self.quiet or not sys.stderr.isatty():
+            yield self.report
+            return
+        from v6cli.console.live import view
+
+        with view(title, color=self.color) as report:
+            yield report
+
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Ask before something that can cost. Raises Refused where the answer is no, or where nobody can be asked."""
+        if yes:
+            return
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise Refused(f"nobody to ask: {question}", next_step="say --yes to do it without asking")
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+            raise Refused("not confirmed: nothing was done")
+
+    def require_format(self, *formats: str) -> None:
+        """Refuse a format this command cannot give. Raises UsageError."""
+        if self.format not in formats:
+            raise UsageError(f"-o {self.format} is not possible here; there are: {', '.join(formats)}")

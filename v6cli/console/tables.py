@@ -1,0 +1,235 @@
+"""Results as text: rich for a terminal, tabulate for markdown, a few lines of our own for plain, JSON and CSV."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from v6cli import clock
+from v6cli.results import Column, Group, Record, Result, Table, as_table, cell, cells, to_json
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+STATUS_STYLES = {
+    "ok": "green",
+    "healthy": "green",
+    "running": "green",
+    "active": "green",
+    "model": "green",
+    "degraded": "yellow",
+    "warning": "yellow",
+    "starting": "yellow",
+    "stopping": "yellow",
+    "near": "yellow",
+    "unhealthy": "bold red",
+    "critical": "bold red",
+    "failed": "bold red",
+    "over": "bold red",
+    "halted": "bold red",
+    "unknown": "bold magenta",
+    "missing": "bold magenta",
+    "stale": "bold magenta",
+    "stopped": "dim",
+}
+
+
+def draw(result: Result, format: str, *, color: bool, width: int, to: TextIO | None = None) -> None:
+    """Write ``result`` to stdout (or ``to``)."""
+    stream = to or sys.stdout
+    if format == "json":
+        _draw_json(result, stream)
+    elif format == "csv":
+        _draw_csv(result, stream)
+    elif format == "markdown":
+        _draw_markdown(result, stream)
+    elif format == "plain":
+        _draw_plain(result, stream)
+    else:
+        _draw_rich(result, stream, color=color, width=width)
+
+
+def _draw_json(result: Result, stream: TextIO) -> None:
+    import msgspec
+
+    stream.write(msgspec.json.format(msgspec.json.encode(to_json(result)), indent=2).decode() + "\n")
+
+
+def _draw_csv(result: Result, stream: TextIO) -> None:
+    import csv
+
+    table = _raw_table(result)
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([column.name for column in table.columns])
+    writer.writerows([["" if value is None else _raw(value) for value in row] for row in table.rows])
+
+
+def _raw_table(result: Result) -> Table:
+    if isinstance(result, Table):
+        return result
+    return Table(result.schema, result.title, (Column("name"), Column("value")), [(column.name, value) for column, value in result.items])
+
+
+def _raw(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _draw_markdown(result: Result, stream: TextIO) -> None:
+    from tabulate import tabulate
+
+    table = _shown(result)
+    rows = [cells(row, table.columns) for row in _rows_with_totals(table)]
+    align = ["right" if column.right_aligned else "left" for column in table.columns]
+    stream.write(f"### {_heading(table)}\n\n")
+    if rows:
+        stream.write(tabulate(rows, [column.heading for column in table.columns], tablefmt="github", disable_numparse=True, colalign=align) + "\n")
+    else:
+        stream.write(table.empty + "\n")
+    stream.writelines(f"\n{note}\n" for note in table.notes)
+
+
+def _draw_plain(result: Result, stream: TextIO) -> None:
+    table = _shown(result)
+    lines = [_heading(table)]
+    rows = [cells(row, table.columns) for row in _rows_with_totals(table)]
+    if rows:
+        heads = [column.heading for column in table.columns]
+        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+        template = "  ".join(f"%{'' if column.right_aligned else '-'}{width}s" for column, width in zip(table.columns, widths, strict=True))
+        lines.append((template % tuple(heads)).rstrip())
+        lines.extend([(template % tuple(row)).rstrip() for row in rows])
+    else:
+        lines.append(table.empty)
+    lines += table.notes
+    stream.write("\n".join(lines) + "\n")
+
+
+def _rows_with_totals(table: Table) -> list[tuple[Any, ...]]:
+    return [*table.rows, table.totals] if table.totals else table.rows
+
+
+def _heading(table: Table) -> str:
+    parts = [table.title]
+    if table.as_of:
+        parts.append(f"as of {clock.show(table.as_of)}")
+    if table.verdict:
+        parts.append(table.verdict)
+    return " · ".join(parts)
+
+
+def _shown(result: Result) -> Table:
+    return as_table(result) if isinstance(result, Record) else result
+
+
+def _draw_rich(result: Result, stream: TextIO, *, color: bool, width: int) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    table = _shown(result)
+    terminal = stream.isatty()
+    console = Console(file=stream, no_color=not color, force_terminal=terminal, color_system="auto" if terminal else None, width=width, highlight=False, emoji=False)
+    heading = Text(table.title, style="bold")
+    if table.as_of:
+        heading.append(f"  as of {clock.show(table.as_of)}", style="dim")
+    if table.verdict:
+        heading.append(f"  {table.verdict}", style=STATUS_STYLES.get(table.verdict.lower(), ""))
+    console.print(heading)
+    if table.rows:
+        fitting, hidden = _fit(table, width)
+        console.print(_rich_table(fitting), soft_wrap=False)
+        if hidden:
+            console.print(f"not shown at {width} columns: {', '.join(hidden)} (widen the terminal, or -o plain)", style="dim")
+    else:
+        console.print(table.empty)
+    for note in table.notes:
+        console.print(note, style="dim", markup=False)
+
+
+def _fit(table: Table, width: int) -> tuple[Table, list[str]]:
+    """Leave out the columns of the highest rank until the rest fits; a column that wraps can take any width."""
+    rows = [cells(row, table.columns) for row in (*_rows_with_totals(table), *(group.subtotal for group in table.groups if group.subtotal))]
+    natural = [min(24, w) if column.wraps else w for column, w in zip(table.columns, _widths(table.columns, rows), strict=True)]
+    shown = list(range(len(table.columns)))
+    while sum(natural[i] for i in shown) + len(shown) - 1 > width:
+        index = max(shown, key=lambda i: (table.columns[i].rank, i))
+        if table.columns[index].rank == 0:
+            break
+        shown.remove(index)
+    hidden = [column.heading for i, column in enumerate(table.columns) if i not in shown]
+    return (_only(table, shown), hidden) if hidden else (table, hidden)
+
+
+def _widths(columns: tuple[Column, ...], rows: list[list[str]]) -> list[int]:
+    return [max(map(len, texts)) for texts in zip([column.heading for column in columns], *rows, strict=True)]
+
+
+def _only(table: Table, shown: list[int]) -> Table:
+    import msgspec
+
+    def pick(row: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        return tuple(row[i] for i in shown) if row else None
+
+    return msgspec.structs.replace(
+        table,
+        columns=pick(table.columns) or (),
+        rows=[row for row in map(pick, table.rows) if row],
+        groups=[msgspec.structs.replace(group, subtotal=pick(group.subtotal)) for group in table.groups],
+        totals=pick(table.totals),
+    )
+
+
+def _rich_table(table: Table) -> RichTable:
+    from rich import box
+    from rich.table import Table as RichTable
+
+    drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True, header_style="bold", show_footer=False)
+    for column in table.columns:
+        drawn.add_column(column.heading, justify="right" if column.right_aligned else "left", no_wrap=not column.wraps, overflow="fold" if column.wraps else "ellipsis")
+    groups: dict[int, list[Group]] = {}
+    for group in table.groups:
+        groups.setdefault(group.start, []).append(group)
+    for index, row in enumerate(table.rows):
+        for group in groups.get(index, ()):
+            _add_group(drawn, group, table.columns)
+        drawn.add_row(*_styled(row, table.columns))
+    if table.totals:
+        drawn.add_section()
+        drawn.add_row(*_styled(table.totals, table.columns), style="bold")
+    return drawn
+
+
+def _add_group(drawn: RichTable, group: Group, columns: tuple[Column, ...]) -> None:
+    """A group's title in the first column, its subtotal in the others."""
+    from rich.text import Text
+
+    texts = _styled(group.subtotal, columns) if group.subtotal else [""] * len(columns)
+    title = Text("  " * group.depth + group.title, style="bold cyan" if group.depth == 0 else "cyan")
+    drawn.add_row(title, *texts[1:], style="bold" if group.depth == 0 else "")
+
+
+def _styled(row: tuple[Any, ...], columns: tuple[Column, ...]) -> list[Any]:
+    return [_styled_cell(value, column) for value, column in zip(row, columns, strict=True)]
+
+
+def _styled_cell(value: Any, column: Column) -> Any:
+    text = cell(value, column)
+    style = _style(value, text, column)
+    if style:
+        from rich.text import Text
+
+        return Text(text, style=style)
+    if "[" in text:
+        from rich.markup import escape
+
+        return escape(text)
+    return text
+
+
+def _style(value: Any, text: str, column: Column) -> str:
+    if text == "?":
+        return "bold magenta"
+    if column.sign and isinstance(value, int | float):
+        return "red" if value < 0 else "green" if value > 0 else ""
+    if column.kind == "status":
+        return STATUS_STYLES.get(text.lower(), "")
+    return ""

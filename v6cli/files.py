@@ -1,0 +1,60 @@
+"""Durable small writes and private modes: what v6 writes is 0600, in folders that are 0700."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from v6cli.errors import CannotWrite
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+
+
+def private_folder(path: Path) -> Path:
+    """Make ``path`` and its missing parents, readable by the owner alone. Raises CannotWrite."""
+    try:
+        missing = []
+        probe = path
+        while not probe.exists():
+            missing.append(probe)
+            probe = probe.parent
+        for folder in reversed(missing):
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+            folder.chmod(FOLDER_MODE)
+    except OSError as error:
+        raise CannotWrite(f"cannot make the folder {path}: {error.strerror}") from error
+    if not path.is_dir():
+        raise CannotWrite(f"{path} is in the way: a folder is needed there")
+    return path
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable: a new file's own fsync does not keep its name."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replace ``path`` by ``content`` at once: after a crash it is the old file or the new one. Raises CannotWrite."""
+    private_folder(path.parent)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        try:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            draft.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise CannotWrite(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""Is it well: facts gathered once, judged by pure functions."""

@@ -1,0 +1,80 @@
+"""Facts and checks brought together: what each area of the system finds, errors included."""
+
+from __future__ import annotations
+
+from v6cli import clock
+from v6cli.errors import V6Error
+from v6cli.health import checks
+from v6cli.health.gather import Facts, window
+from v6cli.portfolio import limits
+from v6cli.procedure import Finding, Status
+
+
+async def gateway(facts: Facts) -> list[Finding]:
+    """Gateway and login, account and buying power."""
+    try:
+        seen = await facts.gateway()
+    except V6Error as error:
+        return [checks.gateway_down(error, await facts.gateway_process(), facts.settings), Finding("account", Status.UNKNOWN, "account and buying power unknown: the gateway does not answer")]
+    return [*checks.gateway(seen, facts.settings), checks.account(seen.account)]
+
+
+async def services(facts: Facts) -> list[Finding]:
+    """Every service."""
+    try:
+        return checks.services(await facts.services())
+    except V6Error as error:
+        return [checks.unknown("services", error)]
+
+
+async def recorded(facts: Facts) -> list[Finding]:
+    """What the sync recorded: positions against the gateway, its lag, greeks, alerts."""
+    try:
+        state = await facts.state()
+    except V6Error as error:
+        return [checks.unknown("positions", error, checks.FORCE_SYNC)]
+    now = clock.now()
+    try:
+        match = checks.positions_match(state.mirror, await facts.gateway())
+    except V6Error:
+        age = f"; last seen {clock.show_age((now - state.mirror.at).total_seconds())} ago" if state.mirror else ""
+        match = Finding("positions", Status.UNKNOWN, f"positions cannot be compared: the gateway does not answer{age}")
+    return [match, checks.sync_lag(state.mirror, now, facts.settings), checks.greeks(state.mirror, now, facts.settings), checks.alerts(state.alerts)]
+
+
+async def risk(facts: Facts) -> list[Finding]:
+    """The recorded book against its limits; a book that is too old is not known."""
+    try:
+        seen = (await facts.state()).mirror
+    except V6Error as error:
+        return [checks.unknown("risk", error, checks.FORCE_SYNC)]
+    if seen is None:
+        return [Finding("risk", Status.UNKNOWN, "no sync has ended yet", fix=checks.FORCE_SYNC)]
+    lag = (clock.now() - seen.at).total_seconds()
+    if lag > facts.settings.sync.degraded:
+        return [Finding("risk", Status.UNKNOWN, f"risk unknown: the last sync is {clock.show_age(lag)} old", fix=checks.FORCE_SYNC)]
+    return limits.findings(limits.measure(seen.positions, seen.greeks, seen.account, facts.settings.limits))
+
+
+async def machine(facts: Facts) -> list[Finding]:
+    """Disk and memory, unless the home leaves this machine out; and whether the lake can be read."""
+    own = checks.machine(await facts.machine(), facts.settings) if facts.settings.health.machine else []
+    return [*own, checks.lake(await facts.lake_problems())]
+
+
+async def trading(facts: Facts) -> list[Finding]:
+    """The trading state."""
+    return [checks.trading_state(await facts.latch())]
+
+
+async def errors(facts: Facts) -> list[Finding]:
+    """Errors in the logs."""
+    return [checks.errors(await facts.errors(window(facts.settings)), facts.settings)]
+
+
+async def everything(facts: Facts) -> list[Finding]:
+    """All that `v6 health` judges."""
+    import asyncio
+
+    parts = await asyncio.gather(gateway(facts), services(facts), recorded(facts), machine(facts), trading(facts))
+    return [finding for part in parts for finding in part]

@@ -1,0 +1,106 @@
+"""The folder v6 works in: how it is found, and where each thing lives in it.
+
+A home is a folder with ``config/v6.toml`` that names a profile, as `v6 init` writes it. Nothing else is taken for one: not a
+checkout, not somebody else's project that happens to have a ``config`` folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from v6cli.errors import BadConfiguration
+
+MARKER = Path("config/v6.toml")
+INSTALLED = Path("/opt/v6-trading")
+LONGEST_PATH = 70  # sockets live below a home, and a socket's path ends at 107 bytes
+
+
+class Home:
+    """Paths of one home. Making a Home touches nothing."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.settings_file = root / MARKER
+        self.config = root / "config"
+        self.logs = root / "logs"
+        self.backups = root / "backups"
+        self.lake = root / "data" / "lake"
+        self.state_folder = root / "data" / "state"
+        self.state = self.state_folder / "v6.sqlite"
+        self.latch = self.state_folder / "latch"
+        self.run = root / "run"
+        self.runs = self.run / "runs"
+        self.log = self.logs / "v6.log"
+
+    def control_socket(self, service: str) -> Path:
+        """Where a service listens for requests of other v6 processes on this machine."""
+        return self.run / f"{service}.sock"
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def __repr__(self) -> str:
+        return f"Home({str(self.root)!r})"
+
+
+def is_home(folder: Path) -> bool:
+    """Whether ``folder`` carries the marker of a home: a ``config/v6.toml`` that assigns a profile at its top level."""
+    try:
+        lines = (folder / MARKER).read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    for line in lines:
+        key, separator, _ = line.partition("=")
+        if separator and key.strip() == "profile":
+            return True
+        if line.lstrip().startswith("["):
+            return False
+    return False
+
+
+def find_home(flag: str | Path | None = None) -> Home:
+    """The home to work in: ``--home``, else ``$V6_HOME``, else the nearest ancestor that is one, else /opt/v6-trading.
+
+    A place that is named must be a home; v6 never falls through to another one. Raises BadConfiguration.
+    """
+    for source, named in (("--home", flag), ("$V6_HOME", os.environ.get("V6_HOME"))):
+        if named:
+            return _named(Path(named), source)
+    here = _working_folder()
+    for folder in (here, *here.parents) if here else ():
+        if is_home(folder):
+            return _checked(folder)
+    if is_home(INSTALLED):
+        return _checked(INSTALLED)
+    raise BadConfiguration(
+        f"no home: looked at --home, $V6_HOME, {here or 'the working folder (gone)'} and its parents, and {INSTALLED}",
+        next_step="v6 demo (a home to try things in), v6 init DIR (a new one), or --home DIR",
+    )
+
+
+def checked_place(folder: Path) -> Path:
+    """``folder`` as an absolute path that is short enough for a home. Raises BadConfiguration."""
+    place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  resolve() would follow links the operator chose
+    if len(os.fsencode(place)) > LONGEST_PATH:
+        raise BadConfiguration(f"the path {place} is longer than {LONGEST_PATH} bytes, too long for the sockets below it", next_step="choose a shorter one")
+    return place
+
+
+def _named(folder: Path, source: str) -> Home:
+    place = checked_place(folder)
+    if is_home(place):
+        return Home(place)
+    why = f"has no {MARKER} that names a profile" if place.is_dir() else "is not a folder"
+    raise BadConfiguration(f"{place} ({source}) is not a home: it {why}", next_step=f"v6 init {place}")
+
+
+def _checked(folder: Path) -> Home:
+    return Home(checked_place(folder))
+
+
+def _working_folder() -> Path | None:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        return None

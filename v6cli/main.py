@@ -1,0 +1,218 @@
+"""The root group, the registry of every command, and the one exit boundary.
+
+The registry is static, so `v6 --help`, a typo and the shell's completion are answered without importing a single command.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+
+import click
+
+from v6cli import __version__
+from v6cli.app import App
+from v6cli.errors import V6Error
+from v6cli.options import Shared
+
+SECTIONS = ("Daily", "Incidents", "Emergency", "Maintenance", "System")
+
+
+class Entry:
+    """One name of the command line: a command with its module in ``v6cli.commands``, or a group with its ``children``."""
+
+    def __init__(self, name: str, text: str, section: str = "", children: tuple[Entry, ...] = ()) -> None:
+        self.name = name
+        self.text = text
+        self.section = section
+        self.children = children
+
+
+REGISTRY = (
+    Entry("morning-check", "Morning checklist: is everything ready to trade?", "Daily"),
+    Entry("status", "One screen of everything", "Daily"),
+    Entry("health", "Judge gateway, sync, services and machine", "Daily"),
+    Entry("account", "Net liquidation, cash, buying power, margin", "Daily"),
+    Entry("positions", "Open positions by underlying and strategy", "Daily"),
+    Entry("greeks", "Greeks by symbol, expiry or strategy", "Daily"),
+    Entry("risk", "Portfolio against its limits", "Daily"),
+    Entry("logs", "Logs of the services", "Incidents"),
+    Entry(
+        "alerts",
+        "Alerts: list and acknowledge",
+        "Incidents",
+        (Entry("list", "Open and recent alerts"), Entry("ack", "Acknowledge alerts")),
+    ),
+    Entry("sync", "Bring positions from IB into lake and state", "Incidents"),
+    Entry(
+        "services",
+        "Start, stop and look at the services",
+        "Incidents",
+        (
+            Entry("status", "State, uptime, restarts and last log line"),
+            Entry("start", "Start services in dependency order"),
+            Entry("stop", "Stop services, dependants first"),
+            Entry("restart", "Stop, then start services"),
+        ),
+    ),
+    Entry("demo", "A running system to try things in", "System"),
+    Entry("init", "Make a new home", "System"),
+    Entry(
+        "config",
+        "Settings: show, set, validate",
+        "System",
+        (
+            Entry("show", "Every setting and where it came from"),
+            Entry("set", "Change one setting of this home"),
+            Entry("validate", "Check the settings of this home"),
+            Entry("path", "Which files the settings are read from"),
+        ),
+    ),
+    Entry(
+        "gateway",
+        "The simulated IB gateway",
+        "System",
+        (Entry("simulate", "Run the simulated IB gateway"),),
+    ),
+    Entry("completion", "Shell completion for bash, zsh and fish", "System"),
+)
+
+
+class LazyGroup(Shared, click.Group):
+    """A group over registry entries; a command's module is imported when that command runs."""
+
+    def __init__(self, entries: tuple[Entry, ...], package: str, **options: object) -> None:
+        super().__init__(**options)
+        self.entries = {entry.name: entry for entry in entries}
+        self.package = package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self.entries.get(cmd_name)
+        if entry is None:
+            return None
+        module = f"{self.package}.{entry.name.replace('-', '_')}"
+        if entry.children:
+            return LazyGroup(entry.children, module, name=entry.name, help=entry.text + ".", short_help=entry.text)
+        command = import_module(module).command
+        assert isinstance(command, click.Command)
+        command.name = entry.name
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self.entries and not ctx.resilient_parsing and not name.startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, self.entries, n=3, cutoff=0.5)
+            hint = f" Did you mean {' or '.join(near)}?" if near else f" See: {ctx.command_path} --help"
+            raise click.UsageError(f"there is no command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections = [section for section in SECTIONS if any(entry.section == section for entry in self.entries.values())]
+        for section in sections or [""]:
+            with formatter.section(section or "Commands"):
+                formatter.write_dl([(entry.name, entry.text) for entry in self.entries.values() if not section or entry.section == section])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[click.shell_completion.CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        names = [CompletionItem(entry.name, help=entry.text) for entry in self.entries.values() if entry.name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def command_lines(entries: tuple[Entry, ...] = REGISTRY, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command of the registry as the words that name it."""
+    for entry in entries:
+        words = (*prefix, entry.name)
+        if entry.children:
+            yield from command_lines(entry.children, words)
+        else:
+            yield words
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"v6 {__version__}")
+        ctx.exit()
+
+
+root = LazyGroup(
+    REGISTRY,
+    "v6cli.commands",
+    name="v6",
+    help="""The operator's console of an options-trading bot on Interactive Brokers.
+
+    Try it with nobody's money: v6 demo. In a home of your own: v6 morning-check.
+
+    \b
+    Exit codes
+      checks: 0 healthy, 1 degraded, 2 unhealthy
+      64 usage, 65 bad input, 69 gateway or service unavailable, 70 a bug,
+      74 cannot write, 75 outcome unknown, 77 refused, 78 bad configuration,
+      130 interrupted
+    """,
+    params=[click.Option(["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version.")],
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command line and end the process with its exit code."""
+    sys.exit(run(argv))
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Run one command line and return its exit code; every failure has one line on stderr."""
+    app = App()
+    try:
+        code = root.main(argv, prog_name="v6", standalone_mode=False, obj=app)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.UsageError as error:
+        return _usage(error)
+    except click.ClickException as error:
+        return _fail(app, error.format_message(), None, 65)
+    except V6Error as error:
+        return _fail(app, error.message, error.next_step, error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail(app, "interrupted", None, 130)
+    except BrokenPipeError:
+        return _closed_pipe()
+    except Exception as error:  # noqa: BLE001  the boundary: a bug gets a place in the log and one line on the screen
+        return _bug(app, error)
+    finally:
+        app.close()
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: click.UsageError) -> int:
+    path = error.ctx.command_path if error.ctx else "v6"
+    print(f"v6: {error.format_message()}", file=sys.stderr)  # noqa: T201  before any output is set up
+    if "--help" not in error.format_message():
+        print(f"see: {path} --help", file=sys.stderr)  # noqa: T201
+    return 64
+
+
+def _fail(app: App, message: str, next_step: str | None, code: int) -> int:
+    app.output.error(message, next_step)
+    return code
+
+
+def _closed_pipe() -> int:
+    """The reader of our output went away (`| head`): not worth a word; stdout is pointed elsewhere so that exit does not complain."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _bug(app: App, error: Exception) -> int:
+    from v6cli import logs
+
+    place = logs.bug(app.home_if_any(), error)
+    return _fail(app, f"a bug in v6: {type(error).__name__}: {error}", f"the traceback is at the end of {place}", 70)

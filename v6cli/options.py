@@ -1,0 +1,105 @@
+"""Options that commands share, and ``changes``: what makes a command one that changes something.
+
+The shared options are accepted before and after the command (``v6 -o json positions``, ``v6 positions -o json``); given twice
+with two values they are a usage error.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from v6cli.app import FORMATS, App
+
+R = TypeVar("R")
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
+    if value is None or value is False or ctx.resilient_parsing:
+        return
+    name = parameter.name or ""
+    given = ctx.find_object(App)
+    if given is None:
+        return
+    if given.flags.setdefault(name, value) != value:
+        raise click.UsageError(f"{parameter.opts[-1]} is given twice with two values: {given.flags[name]} and {value}", ctx)
+
+
+def _shared() -> list[click.Parameter]:
+    def option(*names: str, **attributes: Any) -> click.Option:
+        return click.Option(list(names), expose_value=False, callback=_keep, is_eager=True, **attributes)
+
+    return [
+        option("--home", metavar="DIR", type=click.Path(), help="The home to work in."),
+        option("-o", "--output", type=click.Choice(FORMATS), help="Format; a pipe gets plain."),
+        option("--no-color", is_flag=True, help="No colour."),
+        option("-q", "--quiet", is_flag=True, help="Data and errors only."),
+        option("-v", "--verbose", is_flag=True, help="More about each step."),
+    ]
+
+
+class Shared(click.Command):
+    """A command or group that takes the shared options and lists them apart from its own."""
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.shared = _shared()
+        self.params = [*self.params, *self.shared]
+        self.context_settings = {"help_option_names": ["-h", "--help"], **self.context_settings}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The command's own options first, the ones every command has after them."""
+        own: list[tuple[str, str]] = []
+        everywhere: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                (everywhere if parameter in self.shared or parameter.name == "help" else own).append(record)
+        for title, records in (("Options", own), ("Everywhere", everywhere)):
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+        if isinstance(self, click.Group):
+            self.format_commands(ctx, formatter)
+
+
+def command(**attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """``click.command`` with the shared options; the function takes the App first."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        @functools.wraps(function)
+        def call(**arguments: Any) -> Any:
+            app = click.get_current_context().find_object(App)
+            assert app is not None
+            return function(app, **arguments)
+
+        return click.command(cls=Shared, **attributes)(call)
+
+    return decorate
+
+
+def changes(*, dry_run: bool = True, asks: bool = False) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Mark a command that changes something: it says where it works, and journals itself before it begins and after it ends.
+
+    Adds ``--dry-run`` unless the act has nothing to preview, and ``--yes`` where it asks. A dry run is not journaled.
+    """
+
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
+        @functools.wraps(function)
+        def call(app: App, **arguments: Any) -> R:
+            app.say_where()
+            if arguments.get("dry_run"):
+                return function(app, **arguments)
+            with app.journaled():
+                return function(app, **arguments)
+
+        decorated: Callable[..., R] = call
+        if dry_run:
+            decorated = click.option("--dry-run", is_flag=True, help="Show what would happen; change nothing.")(decorated)
+        if asks:
+            decorated = click.option("-y", "--yes", is_flag=True, help="Do not ask.")(decorated)
+        return decorated
+
+    return decorate

@@ -1,0 +1,1 @@
+"""The book as the operator sees it: grouped, rolled up, measured against limits."""

@@ -1,0 +1,51 @@
+"""The account as a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from v6cli.broker.account import positions_and_account
+from v6cli.broker.connection import Connection
+from v6cli.errors import Unavailable
+from v6cli.home import Home
+from v6cli.models import Account
+from v6cli.results import Column, Record
+from v6cli.state import mirror
+from v6cli.state.database import open_read_only
+
+Gateway = Callable[[str], AbstractAsyncContextManager[Connection]]
+FIELDS = (
+    ("net_liquidation", "net liquidation"),
+    ("cash", "cash"),
+    ("buying_power", "buying power"),
+    ("excess_liquidity", "excess liquidity"),
+    ("initial_margin", "initial margin"),
+    ("maintenance_margin", "maintenance margin"),
+    ("gross_position_value", "gross position value"),
+    ("unrealized", "unrealized P&L"),
+    ("realized", "realized P&L"),
+    ("daily", "daily P&L"),
+)
+
+
+def recorded(home: Home) -> Account:
+    """The account as the last sync saw it. Raises Unavailable where none has ended yet."""
+    with open_read_only(home) as state:
+        known = mirror.account(state)
+    if known is None:
+        raise Unavailable("nothing is recorded yet", next_step="v6 sync --force")
+    return known
+
+
+async def from_gateway(gateway: Gateway) -> Account:
+    """The account as IB states it now. Raises GatewayUnavailable."""
+    async with gateway("look") as connection:
+        _, known = await positions_and_account(connection)
+        return known
+
+
+def record(known: Account) -> Record:
+    """The account for showing; what IB did not state is unknown."""
+    items = [(Column(name, title, kind="money", unit=known.currency, sign=title.endswith("P&L")), getattr(known, name)) for name, title in FIELDS]
+    return Record("v6.account/1", f"account {known.account} in {known.currency}", list(items), as_of=known.at)

@@ -1,0 +1,83 @@
+"""Greeks of positions rolled up by symbol, expiry or strategy. A sum with an unknown part is incomplete, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from v6cli.models import Greeks, GreekSource, Position
+from v6cli.portfolio.grouping import group
+
+NAMES = ("delta", "gamma", "theta", "vega")
+
+
+class Sum(Struct, frozen=True):
+    """A sum of position greeks: delta in share equivalents, gamma in those per 1.00 of the underlying, theta per calendar
+    day and vega per volatility point in account currency. ``unknown`` counts the legs that are missing from it.
+    """
+
+    delta: float = 0.0
+    gamma: float = 0.0
+    theta: float = 0.0
+    vega: float = 0.0
+    legs: int = 0
+    unknown: int = 0
+
+    def __add__(self, other: Sum) -> Sum:
+        return Sum(
+            self.delta + other.delta,
+            self.gamma + other.gamma,
+            self.theta + other.theta,
+            self.vega + other.vega,
+            self.legs + other.legs,
+            self.unknown + other.unknown,
+        )
+
+
+class RollUp(Struct, frozen=True):
+    """Sums by key, and their total."""
+
+    by: str
+    parts: dict[str, Sum]
+    total: Sum
+
+    @property
+    def complete(self) -> bool:
+        """Whether every leg is known."""
+        return self.total.unknown == 0
+
+
+def of_position(position: Position, greeks: Greeks | None, quantity: float | None = None) -> Sum:
+    """The greeks of one position, or of ``quantity`` of it. What has no model has delta one."""
+    size = (position.quantity if quantity is None else quantity) * position.contract.multiplier
+    if not position.contract.is_option:
+        return Sum(delta=size, legs=1)
+    if greeks is None or not greeks.known:
+        return Sum(legs=1, unknown=1)
+    assert greeks.delta is not None and greeks.gamma is not None and greeks.theta is not None and greeks.vega is not None
+    return Sum(greeks.delta * size, greeks.gamma * size, greeks.theta * size, greeks.vega * size, legs=1)
+
+
+def source(position: Position, greeks: Greeks | None) -> str:
+    """Where the greeks of a position came from, in a word."""
+    if not position.contract.is_option:
+        return ""
+    return greeks.source.value if greeks else GreekSource.MISSING.value
+
+
+def roll_up(positions: Sequence[Position], greeks: Mapping[int, Greeks], by: str = "symbol") -> RollUp:
+    """Sums ``by`` symbol, expiry or strategy."""
+    parts: dict[str, Sum] = {}
+    for key, position, quantity in _keyed(positions, by):
+        parts[key] = parts.get(key, Sum()) + of_position(position, greeks.get(position.contract.con_id), quantity)
+    return RollUp(by, parts, sum(parts.values(), Sum()))
+
+
+def _keyed(positions: Sequence[Position], by: str) -> list[tuple[str, Position, float]]:
+    if by == "strategy":
+        return [(f"{one.symbol} {one.name}", leg.position, leg.quantity) for one in group(positions) for leg in one.legs]
+    if by == "expiry":
+        ordered = sorted(positions, key=lambda one: str(one.contract.expiry or "9999"))
+        return [(one.contract.expiry.isoformat() if one.contract.expiry else "none", one, one.quantity) for one in ordered]
+    return [(one.contract.symbol, one, one.quantity) for one in sorted(positions, key=lambda one: one.contract.symbol)]

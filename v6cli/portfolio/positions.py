@@ -1,0 +1,100 @@
+"""Positions as the operator sees them: grouped by underlying and strategy, with greeks of the whole position and totals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from v6cli.errors import UsageError
+from v6cli.models import Greeks, Position
+from v6cli.portfolio.greeks import of_position, source
+from v6cli.portfolio.grouping import Leg, group
+from v6cli.results import Column, Group, Table
+
+COLUMNS = (
+    Column("symbol"),
+    Column("expiry", kind="expiry"),
+    Column("strike", kind="strike", missing=""),
+    Column("right", title="R"),
+    Column("quantity", title="qty", kind="quantity", sign=True, unit="contracts or shares"),
+    Column("price", kind="price", unit="currency per share"),
+    Column("value", kind="money", unit="currency", rank=3),
+    Column("pnl", title="P&L", kind="money", sign=True, unit="currency"),
+    Column("dte", title="DTE", kind="integer", missing="", unit="calendar days"),
+    Column("delta", kind="greek", unit="share equivalents"),
+    Column("gamma", kind="greek", unit="share equivalents per 1.00 of the underlying", rank=1),
+    Column("theta", kind="greek", unit="currency per calendar day", rank=1),
+    Column("vega", kind="greek", unit="currency per volatility point", rank=2),
+    Column("strategy", rank=9),
+    Column("greeks", kind="status", rank=8),
+)
+SORTS = ("group", "symbol", "expiry", "strike", "quantity", "value", "pnl", "dte", "delta", "gamma", "theta", "vega")
+_INDEX = {column.name: number for number, column in enumerate(COLUMNS)}
+
+
+def table(positions: Sequence[Position], greeks: Mapping[int, Greeks], today: date, as_of: datetime, *, symbol: str = "", sort: str = "group") -> Table:
+    """The positions as a table; ``symbol`` picks one underlying. Raises UsageError for an unknown way to sort."""
+    if sort not in SORTS:
+        raise UsageError(f"cannot sort by {sort!r}; there are: {', '.join(SORTS)}")
+    chosen = [one for one in positions if not symbol or one.contract.symbol == symbol]
+    rows: list[tuple[Any, ...]] = []
+    groups: list[Group] = []
+    sums = [(one, _leg_rows(one.name, one.legs, greeks, today)) for one in group(chosen)]
+    for name in dict.fromkeys(one.symbol for one, _ in sums):
+        own = [(one, made) for one, made in sums if one.symbol == name]
+        first = len(rows)
+        inner = []
+        for one, made in own:
+            inner.append(Group(one.name, len(rows), len(rows) + len(made), depth=1, subtotal=_total(made) if len(made) > 1 else None))
+            rows += made
+        groups.append(Group(name, first, len(rows), depth=0, subtotal=_total(rows[first:])))
+        groups += inner
+    totals = _total(rows) if rows else None
+    if sort != "group":
+        rows.sort(key=lambda row: _sortable(row[_INDEX[sort]]))
+        groups = []
+    empty = f"no position in {symbol}" if symbol else "no open positions"
+    return Table("v6.positions/1", "positions", COLUMNS, rows, groups, totals, as_of, _notes(chosen, greeks), empty)
+
+
+def _leg_rows(name: str, legs: Sequence[Leg], greeks: Mapping[int, Greeks], today: date) -> list[tuple[Any, ...]]:
+    return [_row(name, leg, greeks.get(leg.position.contract.con_id), today) for leg in legs]
+
+
+def _row(name: str, leg: Leg, greeks: Greeks | None, today: date) -> tuple[Any, ...]:
+    position, own = leg.position, leg.position.contract
+    known = of_position(position, greeks, leg.quantity)
+    numbers = (None,) * 4 if known.unknown else (known.delta, known.gamma, known.theta, known.vega)
+    value = None if position.value is None else position.value * leg.share
+    pnl = None if position.unrealized is None else position.unrealized * leg.share
+    dte = (own.expiry - today).days if own.expiry else None
+    return (own.symbol, own.expiry, own.strike, own.right, leg.quantity, position.price, value, pnl, dte, *numbers, name, source(position, greeks))
+
+
+def _total(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Sums of value, P&L and greeks; a sum with an unknown part is unknown."""
+    total: list[Any] = [""] * len(COLUMNS)
+    total[0] = "total"
+    for name in ("value", "pnl", "delta", "gamma", "theta", "vega"):
+        values = [row[_INDEX[name]] for row in rows]
+        total[_INDEX[name]] = None if None in values else sum(values)
+    return tuple(total)
+
+
+def _notes(positions: Sequence[Position], greeks: Mapping[int, Greeks]) -> list[str]:
+    unknown = [one for one in positions if of_position(one, greeks.get(one.contract.con_id)).unknown]
+    unpriced = [one for one in positions if one.value is None]
+    notes = []
+    if unknown:
+        notes.append(f"{len(unknown)} of {len(positions)} positions have no greeks: sums with them are unknown (?)")
+    if unpriced:
+        notes.append(f"{len(unpriced)} of {len(positions)} positions have no price, such as {unpriced[0].contract}")
+    return notes
+
+
+def _sortable(value: Any) -> tuple[bool, Any]:
+    """Unknown values last."""
+    return (value is None, str(value) if isinstance(value, date) else value if value is not None else 0)
+
+

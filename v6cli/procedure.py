@@ -1,0 +1,135 @@
+"""A procedure of the runbook: steps that look, what they find, and the command that mends it.
+
+Steps that do not need one another run side by side. A step that raises, or that runs out of time, has found out that it does
+not know: its outcome is UNKNOWN, never green, and the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from enum import StrEnum
+
+from msgspec import Struct
+
+from v6cli import clock
+from v6cli.errors import V6Error
+from v6cli.events import Report, StepBegan, StepEnded
+
+
+class Status(StrEnum):
+    """How a thing stands. UNKNOWN is not green."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+
+
+# What v6 cannot do without: not knowing one of these is as bad as knowing that it is broken.
+DECISIVE = frozenset({"gateway", "account", "positions", "risk"})
+_SEVERITY = {Status.OK: 0, Status.UNKNOWN: 1, Status.DEGRADED: 2, Status.UNHEALTHY: 3}
+_WORDS = {0: "healthy", 1: "degraded", 2: "unhealthy"}
+
+
+class Fix(Struct, frozen=True):
+    """A v6 command that mends a finding: ``argv`` without the program's name."""
+
+    argv: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "v6 " + " ".join(self.argv)
+
+
+class Finding(Struct, frozen=True):
+    """What a look at ``subject`` found. ``advice`` is for what no command mends; ``evidence`` is kept for the record."""
+
+    subject: str
+    status: Status
+    text: str
+    fix: Fix | None = None
+    advice: str = ""
+    evidence: dict[str, object] = {}
+
+    @property
+    def exit_code(self) -> int:
+        """0 healthy, 1 degraded, 2 unhealthy; unknown is 2 for gateway, account, positions and risk, else 1."""
+        if self.status is Status.UNKNOWN:
+            return 2 if self.subject in DECISIVE else 1
+        return {Status.OK: 0, Status.DEGRADED: 1, Status.UNHEALTHY: 2}[self.status]
+
+
+Look = Callable[[], Awaitable[Sequence[Finding]]]
+
+
+class Step(Struct, frozen=True):
+    """One step. ``explain`` says what it looks at and why; ``seconds`` bounds it in wall time."""
+
+    name: str
+    title: str
+    explain: str
+    look: Look
+    subject: str
+    seconds: float = 20.0
+
+
+class Procedure(Struct, frozen=True):
+    """Steps of one list of the runbook."""
+
+    name: str
+    title: str
+    steps: tuple[Step, ...]
+
+
+class Outcome(Struct, frozen=True):
+    """What one step found, and how long it took in wall seconds."""
+
+    step: Step
+    findings: tuple[Finding, ...]
+    seconds: float
+
+    @property
+    def worst(self) -> Finding:
+        """The finding that decides the step."""
+        return max(self.findings, key=lambda finding: (finding.exit_code, _SEVERITY[finding.status]))
+
+    @property
+    def status(self) -> Status:
+        """The status of the finding that decides."""
+        return self.worst.status
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """The worst of all findings; nothing found is nothing known, and that is 2."""
+    return max((finding.exit_code for finding in findings), default=2)
+
+
+def verdict(findings: Iterable[Finding]) -> str:
+    """The exit code in a word: healthy, degraded, unhealthy."""
+    return _WORDS[exit_code(findings)]
+
+
+async def run(procedure: Procedure, report: Report) -> list[Outcome]:
+    """Run every step side by side; outcomes come in the order of the steps."""
+    import asyncio
+
+    return list(await asyncio.gather(*(_run_step(step, report) for step in procedure.steps)))
+
+
+async def _run_step(step: Step, report: Report) -> Outcome:
+    report(StepBegan(step.name, step.title))
+    began = clock.monotonic()
+    findings = await _look(step)
+    outcome = Outcome(step, findings, clock.monotonic() - began)
+    report(StepEnded(step.name, outcome.status, outcome.worst.text))
+    return outcome
+
+
+async def _look(step: Step) -> tuple[Finding, ...]:
+    try:
+        async with clock.timeout(step.seconds):
+            found = tuple(await step.look())
+    except TimeoutError:
+        return (Finding(step.subject, Status.UNKNOWN, f"no answer within {step.seconds:g} s"),)
+    except V6Error as error:
+        return (Finding(step.subject, Status.UNKNOWN, error.message, advice=error.next_step or ""),)
+    return found or (Finding(step.subject, Status.UNKNOWN, "the step found nothing to judge"),)

@@ -1,0 +1,184 @@
+"""One answer, many formats: what a command found, before anyone decides how it looks.
+
+A Table or a Record carries raw values with the kind and unit of each column; the terminal, ``-o json`` and the web API draw
+from the same object. ``cell`` is the one place that turns a value into text.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from enum import Enum
+from typing import Any
+
+from msgspec import Struct, field
+
+from v6cli import clock
+
+NUMERIC = frozenset({"integer", "quantity", "strike", "price", "money", "percent", "greek", "number", "seconds"})
+UNKNOWN = "?"
+
+
+class Column(Struct, frozen=True):
+    """What one column means.
+
+    ``kind``: text, status, date, expiry, time, integer, quantity, strike, price, money (whole units), percent (of a
+    fraction), greek, number, seconds (an age). ``unit`` is for machines and help. ``sign`` colours by sign. A None is
+    shown as ``missing``: ``?`` where a number is unknown, nothing where there is none to have. Where the screen is too
+    narrow, columns of the highest ``rank`` give way first.
+    """
+
+    name: str
+    title: str = ""
+    kind: str = "text"
+    unit: str = ""
+    sign: bool = False
+    missing: str | None = None
+    rank: int = 0
+    wraps: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The title as shown."""
+        return self.title or self.name.replace("_", " ")
+
+    @property
+    def right_aligned(self) -> bool:
+        """Numbers stand to the right."""
+        return self.kind in NUMERIC
+
+
+class Group(Struct, frozen=True):
+    """Consecutive rows ``start`` to ``stop`` under one ``title``, at ``depth`` 0 or 1, with their ``subtotal``."""
+
+    title: str
+    start: int
+    stop: int
+    subtotal: tuple[Any, ...] | None = None
+    depth: int = 0
+
+
+class Table(Struct):
+    """Rows of the same kind. ``schema`` names and versions the shape for machines; ``as_of`` is when it was true, in UTC."""
+
+    schema: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: list[tuple[Any, ...]]
+    groups: list[Group] = field(default_factory=list)
+    totals: tuple[Any, ...] | None = None
+    as_of: datetime | None = None
+    notes: list[str] = field(default_factory=list)
+    empty: str = "nothing to show"
+    verdict: str = ""
+
+
+class Record(Struct):
+    """Named values of one thing."""
+
+    schema: str
+    title: str
+    items: list[tuple[Column, Any]]
+    as_of: datetime | None = None
+    notes: list[str] = field(default_factory=list)
+    verdict: str = ""
+
+
+Result = Table | Record
+
+
+def cell(value: Any, column: Column) -> str:
+    """The text of one value. An unknown number is ``?``, never 0."""
+    if value is None:
+        return column.missing if column.missing is not None else (UNKNOWN if column.kind in NUMERIC or column.kind == "time" else "")
+    formatter = _FORMATS.get(column.kind)
+    return formatter(value) if formatter else str(value)
+
+
+def compact(value: float, decimals: int) -> str:
+    """A number with at most ``decimals`` decimals and no trailing zeros; a rounded zero carries no sign."""
+    text = f"{value:.{decimals}f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def _money(value: float) -> str:
+    text = f"{value:,.0f}"
+    return "0" if text == "-0" else text
+
+
+def _greek(value: float) -> str:
+    size = abs(value)
+    text = f"{value:,.0f}" if size >= 1000 else f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.095 or size == 0 else f"{value:.3f}"
+    return text.lstrip("-") if not text.strip("-0.") else text
+
+
+def _expiry(value: date) -> str:
+    return value.strftime("%d%b%y").lstrip("0")
+
+
+_FORMATS = {
+    "date": date.isoformat,
+    "expiry": _expiry,
+    "time": clock.show,
+    "integer": lambda value: f"{value:,}",
+    "quantity": lambda value: compact(value, 4),
+    "strike": lambda value: compact(value, 3),
+    "price": lambda value: f"{value:,.2f}",
+    "money": _money,
+    "percent": lambda value: f"{value * 100:.1f}%",
+    "greek": _greek,
+    "number": lambda value: compact(value, 2),
+    "seconds": clock.show_age,
+}
+
+
+def cells(row: tuple[Any, ...], columns: tuple[Column, ...]) -> list[str]:
+    """The texts of one row."""
+    return [cell(value, column) for value, column in zip(row, columns, strict=True)]
+
+
+def as_table(record: Record) -> Table:
+    """A record as two columns, for formats that know only tables."""
+    rows = [(column.heading, cell(value, column)) for column, value in record.items]
+    columns = (Column("name"), Column("value", wraps=True))
+    return Table(record.schema, record.title, columns, rows, as_of=record.as_of, notes=record.notes, verdict=record.verdict)
+
+
+def to_json(result: Result) -> dict[str, Any]:
+    """The result for machines: ``schema`` first, every unit named, times as ISO 8601 in UTC."""
+    answer: dict[str, Any] = {"schema": result.schema, "title": result.title}
+    if result.as_of:
+        answer["as_of"] = _plain(result.as_of)
+    if result.verdict:
+        answer["verdict"] = result.verdict
+    if isinstance(result, Record):
+        answer["units"] = {column.name: column.unit for column, _ in result.items if column.unit}
+        answer["values"] = {column.name: _plain(value) for column, value in result.items}
+    else:
+        answer["units"] = {column.name: column.unit for column in result.columns if column.unit}
+        answer["rows"] = [_named(row, result.columns) for row in result.rows]
+        if result.groups:
+            answer["groups"] = [
+                {"title": group.title, "depth": group.depth, "rows": [group.start, group.stop]}
+                | ({"subtotal": _named(group.subtotal, result.columns)} if group.subtotal else {})
+                for group in result.groups
+            ]
+        if result.totals:
+            answer["totals"] = _named(result.totals, result.columns)
+    answer["notes"] = result.notes
+    return answer
+
+
+def _named(row: tuple[Any, ...], columns: tuple[Column, ...]) -> dict[str, Any]:
+    return {column.name: _plain(value) for column, value in zip(columns, row, strict=True)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    return value

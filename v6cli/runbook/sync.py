@@ -1,0 +1,73 @@
+"""A sync on request: by the running service where there is one, else by this process."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import msgspec
+
+from v6cli import clock, control, locks, logs
+from v6cli.broker.connection import connect
+from v6cli.errors import ServiceUnavailable, UsageError
+from v6cli.events import Report
+from v6cli.home import Home
+from v6cli.lake import tables
+from v6cli.settings import Settings, remember
+from v6cli.state import mirror
+from v6cli.state.database import State
+from v6cli.sync.reconcile import Syncer, SyncRun
+from v6cli.sync.watch import SERVICE, Watch
+
+LONGEST = 300.0
+
+
+def fresh_for(state: State, settings: Settings) -> str | None:
+    """The age of the last sync where that is still fresh, else None."""
+    seen = mirror.seen(state)
+    if seen is None:
+        return None
+    age = (clock.now() - seen.at).total_seconds()
+    return clock.show_age(age) if age < settings.sync.fresh else None
+
+
+async def once(home: Home, settings: Settings, state: State, report: Report, *, dry_run: bool) -> SyncRun:
+    """One sync. Raises GatewayUnavailable, Refused, CannotWrite."""
+    try:
+        answer = await control.acall(home.control_socket(SERVICE), "sync", timeout=LONGEST, report=report, dry_run=dry_run)
+        return msgspec.convert(answer, SyncRun)
+    except ServiceUnavailable:
+        return await _here(home, settings, state, report, dry_run=dry_run)
+
+
+async def _here(home: Home, settings: Settings, state: State, report: Report, *, dry_run: bool) -> SyncRun:
+    tables.create(home.lake)
+    run = locks.begin_run(home, "position sync")
+    try:
+        connection = await connect(settings, home, "sync", report)
+        try:
+            return await Syncer(connection, home, state, settings).sync(run.identity, report, dry_run=dry_run)
+        finally:
+            await connection.close()
+    finally:
+        run.end()
+
+
+def watch(home: Home, settings: Settings, state: State, *, dry_run: bool, force: bool) -> None:
+    """Be the service v6-position-sync until SIGTERM. Raises UsageError for options that make no sense with it."""
+    if dry_run or force:
+        raise UsageError("--watch syncs for ever: neither --force nor --dry-run goes with it")
+    logs.as_daemon(home, SERVICE)
+    remember(home, settings)
+    tables.create(home.lake)
+    asyncio.run(_watch(home, settings, state))
+
+
+async def _watch(home: Home, settings: Settings, state: State) -> None:
+    work = asyncio.ensure_future(Watch(home, settings, state).run())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, work.cancel)
+    await asyncio.gather(work, return_exceptions=True)
+    if not work.cancelled() and (error := work.exception()):
+        raise error

@@ -1,0 +1,38 @@
+"""The lock that says whether a supervisor lives: it is handed over to the supervisor, and the kernel takes it back."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from v6cli import clock
+from v6cli.errors import ServiceUnavailable
+from v6cli.files import FILE_MODE
+
+
+@contextlib.contextmanager
+def to_hand_over(path: Path, holder: str) -> Iterator[int]:
+    """A descriptor that holds the flock on ``path``, for a child process to inherit.
+
+    The lock lasts as long as any process has this descriptor open; here it is closed at the end of the block. Raises
+    ServiceUnavailable where another process has the lock.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    try:
+        deadline = clock.monotonic() + 2
+        while True:  # whoever asks for the holder has the lock for an instant
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if clock.monotonic() >= deadline:
+                    raise ServiceUnavailable("another supervisor of this home lives", next_step="v6 services status") from None
+                clock.pause_blocking(0.01)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,402 @@
+"""The settings: what they are, where each value came from, and what is allowed.
+
+Later layers win: packaged default, packaged profile, the home's ``config/v6.toml``, ``V6_*`` variables, flags. Profile and
+account come from the home's file alone, so that no exported variable can point a command at another account.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from v6cli import clock
+from v6cli.errors import BadConfiguration, UsageError
+from v6cli.files import write_durably
+from v6cli.home import Home
+
+PACKAGED = Path(__file__).parent / "config"
+PROFILES = ("demo", "paper", "live")
+NOT_SETTINGS = frozenset({"V6_HOME"})
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Fraction = Annotated[float, Meta(gt=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+AccountId = Annotated[str, Meta(pattern=r"^([A-Z]{1,3}[0-9]{4,12})?$")]
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True):
+    """A section of the file; a key that is not one of its fields is refused."""
+
+
+class Gateway(Section, frozen=True):
+    """Where the IB gateway listens."""
+
+    host: Annotated[str, Meta(min_length=1)]
+    port: Port
+    timeout: Positive
+    simulated: bool
+    scenario: str
+    process: str
+    time_zone: str
+
+
+class Clock(Section, frozen=True):
+    """How home time runs; real in every profile but demo."""
+
+    rate: Positive
+    origin: str
+    since: str
+
+
+class Messages(Section, frozen=True):
+    """Messages a second to the gateway, by role."""
+
+    trading: Count
+    sync: Count
+    closing: Count
+    look: Count
+
+
+class Lines(Section, frozen=True):
+    """Market-data lines at a time, by role."""
+
+    trading: Count
+    sync: Count
+    look: Count
+
+
+class Greeks(Section, frozen=True):
+    """When greeks are known."""
+
+    wait: Positive
+    stale_after: Positive
+    missing_from_open: NotNegative
+
+
+class Sync(Section, frozen=True):
+    """The position sync and its lag."""
+
+    interval: Positive
+    fresh: NotNegative
+    healthy: Positive
+    degraded: Positive
+
+
+class Limits(Section, frozen=True):
+    """Portfolio limits of the runbook."""
+
+    delta: Positive
+    gamma: Positive
+    concentration: Fraction
+    concentration_basis: Literal["gross_over_net_liquidation", "gross_over_gross"]
+    near: Fraction
+
+
+class Health(Section, frozen=True):
+    """What health judges."""
+
+    machine: bool
+    disk: Fraction
+    memory: Fraction
+    clock_skew: Positive
+    errors_window: Positive
+
+
+class Services(Section, frozen=True):
+    """Who hosts the services."""
+
+    backend: Literal["supervisord"]
+    start_timeout: Positive
+    stop_timeout: Positive
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Every setting, validated."""
+
+    profile: Literal["demo", "paper", "live"]
+    account: AccountId
+    gateway: Gateway
+    clock: Clock
+    messages: Messages
+    lines: Lines
+    greeks: Greeks
+    sync: Sync
+    limits: Limits
+    health: Health
+    services: Services
+
+
+Values = dict[str, Any]
+
+
+class Loaded(Struct, frozen=True):
+    """Settings with, for each dotted key, its value and the layer that set it."""
+
+    settings: Settings
+    values: Values
+    sources: dict[str, str]
+
+
+def load(home: Home, flags: Mapping[str, str] | None = None) -> Settings:
+    """The settings of a home. Raises BadConfiguration naming file, key, value and what is allowed."""
+    return load_with_sources(home, flags).settings
+
+
+def load_with_sources(home: Home, flags: Mapping[str, str] | None = None) -> Loaded:
+    """The settings of a home, with where each value came from. Raises BadConfiguration."""
+    own = read_file(home.settings_file)
+    return _combine(own, str(home.settings_file), _from_environment(), flags or {})
+
+
+def check_text(text: str, path: Path) -> Loaded:
+    """The settings that a home's file of this ``text`` would give, variables left out. Raises BadConfiguration."""
+    return _combine(_parse(text, path), str(path), {}, {})
+
+
+def builtin(profile: str = "paper") -> Settings:
+    """The packaged settings of a profile, for what works without a home."""
+    return _combine({"profile": profile}, "the packaged settings", {}, {}).settings
+
+
+def all_keys() -> list[str]:
+    """Every dotted key there is."""
+    return list(_flatten(read_file(PACKAGED / "default.toml")))
+
+
+def files(home: Home) -> list[Path]:
+    """The files that the settings of a home are read from; later ones win. Raises BadConfiguration."""
+    profile = load(home).profile
+    return [PACKAGED / "default.toml", PACKAGED / f"{profile}.toml", home.settings_file]
+
+
+class Edit(Struct, frozen=True):
+    """A change of a home's file before it is written: its new text, the settings it gives, and the difference in lines."""
+
+    text: str
+    settings: Settings
+    difference: list[str]
+
+
+def edited(home: Home, key: str, value: str) -> Edit:
+    """The home's file with one setting changed, comments kept. Raises UsageError, BadConfiguration; writes nothing."""
+    import difflib
+
+    import tomlkit
+
+    known = _flatten(read_file(PACKAGED / "default.toml"))
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=3)
+        raise UsageError(f"{key!r} is no setting", next_step=f"did you mean {' or '.join(near)}?" if near else "v6 config show lists every setting")
+    before = home.settings_file.read_text("utf-8")
+    _parse(before, home.settings_file)
+    document: Any = tomlkit.parse(before)
+    place = document
+    *sections, name = key.split(".")
+    for section in sections:
+        if section not in place:
+            place[section] = tomlkit.table()
+        place = place[section]
+    place[name] = _typed(value, known[key])
+    after = tomlkit.dumps(document)
+    settings = check_text(after, home.settings_file).settings
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=1)
+    return Edit(after, settings, list(lines))
+
+
+def remember(home: Home, settings: Settings) -> None:
+    """Keep the settings that validated, for the day the file is broken. Raises CannotWrite."""
+    write_durably(home.run / "settings.last.json", msgspec.json.encode(settings))
+
+
+def last(home: Home) -> Settings | None:
+    """The settings that validated last in this home, or None."""
+    try:
+        return msgspec.json.decode((home.run / "settings.last.json").read_bytes(), type=Settings)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def start_clock(settings: Settings) -> None:
+    """Let home time run as the settings say."""
+    own = settings.clock
+    clock.start(own.rate, _moment(own.origin), _moment(own.since))
+
+
+def read_file(path: Path) -> Values:
+    """The values of one TOML file. Raises BadConfiguration naming file and line."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadConfiguration(f"cannot read {path}: {reason}", next_step="v6 config path shows which files are read") from error
+    return _parse(text, path)
+
+
+def _parse(text: str, path: Path) -> Values:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfiguration(f"{path} is not valid TOML: {error}", next_step=f"mend that line, then: v6 --home {path.parent.parent} config validate") from error
+
+
+def _combine(own: Values, own_name: str, variables: Mapping[str, str], flags: Mapping[str, str]) -> Loaded:
+    profile = own.get("profile", "")
+    if profile not in PROFILES:
+        raise BadConfiguration(f"{own_name}: profile = {profile!r} is not one of {', '.join(PROFILES)}", next_step=f'set profile = "paper" in {own_name}')
+    default_file, profile_file = PACKAGED / "default.toml", PACKAGED / f"{profile}.toml"
+    values: Values = {}
+    sources: dict[str, str] = {}
+    for layer, name in ((read_file(default_file), "default"), (read_file(profile_file), f"profile {profile}"), (own, own_name)):
+        _lay_over(values, sources, layer, name)
+    pinned = {"profile": values["profile"], "account": values["account"]}
+    for texts, prefix in ((variables, "$"), (flags, "--")):
+        for name, text in texts.items():
+            key = _key_of_variable(name, values) if prefix == "$" else name
+            _refuse_other_pin(key, text, pinned, prefix + name, own_name)
+            _put(values, key, _typed(text, _get(values, key)))
+            sources[key] = prefix + name
+    try:
+        settings = msgspec.convert(values, Settings)
+    except msgspec.ValidationError as error:
+        raise _explained(error, values, sources, own_name) from None
+    _check_sense(settings, own_name)
+    return Loaded(settings, _flatten(values), sources)
+
+
+def _lay_over(values: Values, sources: dict[str, str], layer: Values, name: str, prefix: str = "") -> None:
+    for key, value in layer.items():
+        if isinstance(value, dict):
+            below = values.setdefault(key, {})
+            if isinstance(below, dict):
+                _lay_over(below, sources, value, name, f"{prefix}{key}.")
+                continue
+        values[key] = value
+        sources[prefix + key] = name
+
+
+def _from_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("V6_") and name not in NOT_SETTINGS}
+
+
+def _key_of_variable(name: str, values: Values) -> str:
+    wanted = name.removeprefix("V6_").lower()
+    for key in _flatten(values):
+        if key.replace(".", "_") == wanted:
+            return key
+    raise BadConfiguration(f"${name} is no setting of v6", next_step="unset it; v6 config show lists every setting")
+
+
+def _refuse_other_pin(key: str, text: str, pinned: Mapping[str, str], source: str, own_name: str) -> None:
+    if key in pinned and text != pinned[key]:
+        raise BadConfiguration(
+            f"{source} says {key} {text!r}, this home is pinned to {pinned[key]!r} by {own_name}",
+            next_step=f"unset {source.lstrip('$')}, or work in another home with --home DIR",
+        )
+
+
+def _typed(text: str, like: object) -> object:
+    if isinstance(like, str):
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
+
+
+def _explained(error: msgspec.ValidationError, values: Values, sources: dict[str, str], own_name: str) -> BadConfiguration:
+    match = _PLACE.match(str(error))
+    assert match  # the pattern matches any text
+    path, what = match["path"] or "", match["what"]
+    if unknown := _UNKNOWN_FIELD.search(what):
+        key = ".".join(filter(None, (path, unknown["field"])))
+        place = _get(values, path) if path else values
+        siblings = sorted(set(place) - {unknown["field"]}) if isinstance(place, dict) else []
+        return BadConfiguration(
+            f"{_source_of(key, sources, own_name)}: {key} is no setting; there are: {', '.join(siblings)}", next_step=f"remove or correct {key}"
+        )
+    allowed = what.removeprefix("Expected ").replace("`", "")
+    return BadConfiguration(
+        f"{_source_of(path, sources, own_name)}: {path} = {_get(values, path)!r} cannot be used: expected {allowed}", next_step=f"v6 config set {path} VALUE, or edit the file"
+    )
+
+
+def _source_of(key: str, sources: dict[str, str], own_name: str) -> str:
+    return sources.get(key) or next((source for name, source in sources.items() if name.startswith(key + ".")), own_name)
+
+
+def _check_sense(settings: Settings, own_name: str) -> None:
+    problems = [
+        (settings.profile == "live" and not settings.account, "account", "a live home pins its account id", "like U1234567"),
+        (settings.profile == "live" and settings.account.startswith("D"), "account", "a live home cannot have a paper account", "an id that does not begin with D"),
+        (
+            settings.profile != "live" and bool(settings.account) and not settings.account.startswith("D"),
+            "account",
+            f"a {settings.profile} home needs a paper account",
+            "an id that begins with D",
+        ),
+        (settings.sync.degraded <= settings.sync.healthy, "sync.degraded", "it must be longer than sync.healthy", f"more than {settings.sync.healthy:g}"),
+        (settings.profile != "demo" and settings.clock.rate != 1, "clock.rate", "time is real in every profile but demo", "1.0"),
+        (settings.profile != "demo" and bool(settings.clock.origin or settings.clock.since), "clock.origin", "time is real in every profile but demo", "an empty text"),
+        (settings.profile != "demo" and settings.gateway.simulated, "gateway.simulated", "only a demo home runs a simulated gateway", "false"),
+    ]
+    for wrong, key, why, allowed in problems:
+        if wrong:
+            value = _get(msgspec.to_builtins(settings), key)
+            raise BadConfiguration(f"{own_name}: {key} = {value!r}: {why}; allowed is {allowed}", next_step=f"v6 config set {key} VALUE, or edit the file")
+    for key, text in (("clock.origin", settings.clock.origin), ("clock.since", settings.clock.since)):
+        try:
+            _moment(text)
+        except ValueError:
+            raise BadConfiguration(f"{own_name}: {key} = {text!r} is no moment; allowed is 2026-11-24T09:30:00-05:00, with its offset") from None
+    total = settings.messages.trading + settings.messages.sync + settings.messages.closing + 2 * settings.messages.look
+    if total > 45:
+        raise BadConfiguration(f"{own_name}: messages.* add up to {total} a second (two looks counted); allowed is 45", next_step="lower one of them")
+    lines = settings.lines.trading + settings.lines.sync + 2 * settings.lines.look
+    if lines > 100:
+        raise BadConfiguration(f"{own_name}: lines.* add up to {lines} (two looks counted); allowed is 100", next_step="lower one of them")
+
+
+def _moment(text: str) -> datetime | None:
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("no offset")
+    return moment
+
+
+def _flatten(values: Values, prefix: str = "") -> Values:
+    flat: Values = {}
+    for key, value in values.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def _get(values: Values, key: str) -> Any:
+    place: Any = values
+    for part in key.split("."):
+        if not isinstance(place, dict) or part not in place:
+            return None
+        place = place[part]
+    return place
+
+
+def _put(values: Values, key: str, value: object) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+    values[name] = value

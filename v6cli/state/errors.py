@@ -1,0 +1,54 @@
+"""What can be wrong with the state file.
+
+::
+
+    Unavailable               69
+    ├── StateMissing              nothing has been recorded yet
+    └── StateCorrupt              the file is damaged, or no SQLite file
+
+    CannotWrite               74  disk full, read-only, or locked by another process for too long
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from v6cli.errors import CannotWrite, Unavailable, V6Error
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_REFUSED = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOMEM,
+}
+
+
+class StateMissing(Unavailable):
+    """Nothing has been recorded in this home yet."""
+
+
+class StateCorrupt(Unavailable):
+    """The state file is damaged, or no SQLite file at all."""
+
+
+def missing(path: Path) -> StateMissing:
+    """There is no state file at ``path``."""
+    return StateMissing(f"nothing recorded yet: {path} does not exist", next_step="v6 sync --force")
+
+
+def translated(error: sqlite3.Error, path: Path, *, writing: bool) -> V6Error | None:
+    """The error as v6 says it; None for one that is a bug in v6 (a constraint, a wrong statement)."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in _DAMAGED:
+        return StateCorrupt(f"the state file {path} is damaged: {error}", next_step="v6 restore, or stop v6 and move it aside together with its -wal and -shm")
+    if code not in _REFUSED:
+        return None
+    if writing or code == sqlite3.SQLITE_READONLY:
+        return CannotWrite(f"cannot write {path}: {error}", next_step="free the disk, or see who holds the file")
+    return Unavailable(f"cannot read {path}: {error}")

@@ -1,0 +1,1 @@
+"""Positions from IB into lake and state."""

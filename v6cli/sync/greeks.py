@@ -1,0 +1,114 @@
+"""Greeks of each option with where they came from: the model, a current quote, the last close, or nowhere.
+
+Off-hours IB sends none. Then the implied volatility of the last session with the underlying as it is now gives greeks ``as of
+close``: known and marked, until a few minutes after the contract's next open. From then on silence is not normal any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time
+
+import msgspec
+
+from v6cli import clock, pricing
+from v6cli.broker.connection import Connection
+from v6cli.broker.contracts import Details, Directory
+from v6cli.broker.quotes import Tick, Watchlist
+from v6cli.events import Report
+from v6cli.models import Contract, Greeks, GreekSource, Position
+from v6cli.settings import Greeks as Limits
+
+YEAR = 365.0 * 86400.0
+EXPIRES_AT = time(16, 0)  # New York: the close at which equity and PM index options end
+
+
+class Source:
+    """Where greeks come from on one connection."""
+
+    def __init__(self, connection: Connection, lines: int, limits: Limits) -> None:
+        self._watchlist = Watchlist(connection, lines, limits.wait)
+        self._directory = Directory(connection)
+        self._limits = limits
+
+    async def of_positions(self, positions: Sequence[Position], before: Mapping[int, Greeks], report: Report) -> dict[int, Greeks]:
+        """Greeks by contract id of every option among the positions. Raises GatewayUnavailable where the connection is gone."""
+        options = [one.contract for one in positions if one.contract.is_option]
+        ticks = await self._watchlist.look(options, report)
+        details = {own.con_id: await self._directory.details(own) for own in options if not ticks[own.con_id].has_model}
+        spots = await self._spots(options, ticks, details, report)
+        now = clock.now()
+        return {
+            own.con_id: judge(own, ticks[own.con_id], spots.get(own.symbol), before.get(own.con_id), details.get(own.con_id, Details()).hours, now, self._limits)
+            for own in options
+        }
+
+    async def _spots(self, options: Sequence[Contract], ticks: Mapping[int, Tick], details: Mapping[int, Details], report: Report) -> dict[str, float]:
+        """Prices of the underlyings: from options that have a model, else asked for."""
+        spots = {own.symbol: spot for own in options if (spot := ticks[own.con_id].underlying_price) is not None and ticks[own.con_id].has_model}
+        wanted = {own.symbol: details[own.con_id].underlying for own in options if own.con_id in details and own.symbol not in spots}
+        asked = [own for own in wanted.values() if own is not None]
+        if asked:
+            seen = await self._watchlist.look([*options, *asked], report)
+            for own in asked:
+                tick = seen[own.con_id]
+                spot = tick.mid or tick.last or tick.close
+                if spot is not None:
+                    spots[own.symbol] = spot
+        return spots
+
+
+def judge(
+    own: Contract,
+    tick: Tick,
+    underlying: float | None,
+    before: Greeks | None,
+    opens: Sequence[tuple[datetime, datetime]],
+    now: datetime,
+    limits: Limits,
+) -> Greeks:
+    """What is known of one contract. ``opens`` are its own trading hours; empty is not known, and so not closed."""
+    if tick.has_model and tick.at is not None and (now - tick.at).total_seconds() <= limits.stale_after:
+        return _model(tick, tick.at)
+    left = years(own, now)
+    if left > 0 and tick.mid is not None and underlying is not None and (made := _computed(own, tick.mid, underlying, now)):
+        return made
+    closed = left == 0 or (bool(opens) and not _trading(opens, now, limits.missing_from_open))
+    volatility = tick.implied_volatility or (before.implied_volatility if before else None)
+    spot = underlying or tick.underlying_price or (before.underlying_price if before else None)
+    if closed and spot and (volatility or left == 0):
+        return _priced(own, volatility or 0.0, spot, tick.at or (before.at if before else now), GreekSource.AS_OF_CLOSE, now)
+    if before is not None and before.delta is not None:
+        return msgspec.structs.replace(before, source=GreekSource.STALE)
+    return Greeks(own.con_id, GreekSource.MISSING, now)
+
+
+def _model(tick: Tick, at: datetime) -> Greeks:
+    return Greeks(tick.con_id, GreekSource.MODEL, at, tick.delta, tick.gamma, tick.theta, tick.vega, tick.implied_volatility, tick.price, tick.underlying_price)
+
+
+def _computed(own: Contract, mid: float, underlying: float, now: datetime) -> Greeks | None:
+    assert own.strike is not None
+    volatility = float(pricing.implied_volatility(mid, underlying, own.strike, years(own, now), own.right == "C"))
+    return _priced(own, volatility, underlying, now, GreekSource.COMPUTED, now) if volatility == volatility else None
+
+
+def _priced(own: Contract, volatility: float, spot: float, at: datetime, source: GreekSource, now: datetime) -> Greeks:
+    assert own.strike is not None
+    left, call = years(own, now), own.right == "C"
+    made = pricing.greeks(spot, own.strike, left, volatility, call)
+    value = float(pricing.price(spot, own.strike, left, volatility, call))
+    return Greeks(own.con_id, source, at, float(made.delta), float(made.gamma), float(made.theta), float(made.vega), volatility, value, spot)
+
+
+def years(own: Contract, now: datetime) -> float:
+    """Time to the close of the contract's last day, in years; zero once it is past."""
+    assert own.expiry is not None
+    ends = datetime.combine(own.expiry, EXPIRES_AT, clock.eastern()).astimezone(UTC)
+    return max(0.0, (ends - now).total_seconds() / YEAR)
+
+
+def _trading(opens: Sequence[tuple[datetime, datetime]], now: datetime, grace: float) -> bool:
+    """Whether the contract has been open for longer than the grace in which the last close may still stand."""
+    return any(start.timestamp() + grace <= now.timestamp() < end.timestamp() for start, end in opens)
+

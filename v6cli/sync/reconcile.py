@@ -1,0 +1,127 @@
+"""Fetch, validate, diff, label, write once: what a sync is, whoever asks for it. One at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+
+from v6cli import clock, locks
+from v6cli.broker.connection import Connection
+from v6cli.errors import V6Error
+from v6cli.events import Note, Report
+from v6cli.home import Home
+from v6cli.lake import writer
+from v6cli.lake.rows import SyncRunRecord
+from v6cli.models import Alert, Greeks, Severity
+from v6cli.settings import Settings
+from v6cli.state import alerts, mirror
+from v6cli.state.database import State
+from v6cli.sync import causes
+from v6cli.sync.causes import Difference
+from v6cli.sync.fetch import Picture, fetch
+from v6cli.sync.greeks import Source
+
+FAILED = "sync-failed"
+UNEXPLAINED = "position-unexplained"
+
+
+class SyncRun(Struct, frozen=True):
+    """What one sync did. ``fetch``, ``greeks`` and ``write`` are the wall seconds each took."""
+
+    run: str
+    at: datetime
+    account: str
+    positions: int
+    greeks_known: int
+    greeks_unknown: int
+    executions: int
+    working_orders: int
+    differences: list[Difference]
+    fetch: float
+    greeks: float
+    write: float
+    written: bool
+    versions: dict[str, int] = {}
+
+
+class Syncer:
+    """What is kept from sync to sync on one connection: subscriptions and open tables."""
+
+    def __init__(self, connection: Connection, home: Home, state: State, settings: Settings) -> None:
+        self._connection = connection
+        self._home = home
+        self._state = state
+        self._writer = writer.Writer(home.lake)
+        self._source = Source(connection, settings.lines.sync, settings.greeks)
+
+    async def sync(self, run: str, report: Report, *, dry_run: bool = False) -> SyncRun:
+        """One sync. A dry run fetches and compares, and writes nothing.
+
+        Raises GatewayUnavailable where the picture is not complete: then nothing is written but an alert. Raises Refused
+        where another process syncs this home.
+        """
+        async with locks.hold(self._home.run / "sync.lock", f"sync {run}", 30.0):
+            try:
+                return await self._sync(run, report, dry_run=dry_run)
+            except V6Error as error:
+                if not dry_run:
+                    alerts.raise_alert(self._state, Alert(FAILED, Severity.WARNING, f"position sync failed: {error.message}", "v6 sync --force"))
+                raise
+
+    async def _sync(self, run: str, report: Report, *, dry_run: bool) -> SyncRun:
+        began, start = clock.now(), clock.monotonic()
+        before = mirror.read(self._state)
+        same = before if before and before.account.account == self._connection.account else None
+        picture = await fetch(self._connection, {one.contract.con_id: one.quantity for one in same.positions} if same else {}, report)
+        fetched = clock.monotonic()
+        greeks = await self._source.of_positions(picture.positions, same.greeks if same else {}, report)
+        judged = clock.monotonic()
+        differences = causes.label(
+            same.positions if same else None, picture.positions, picture.fills, frozenset(same.executions) if same else frozenset(), picture.at.astimezone(clock.eastern()).date()
+        )
+        versions: dict[str, int] = {}
+        if not dry_run:
+            versions = await asyncio.to_thread(self._write, run, began, picture, greeks, differences)
+            self._tell(differences, report)
+        return _result(run, picture, greeks, differences, versions, (fetched - start, judged - fetched, clock.monotonic() - judged))
+
+    def _write(self, run: str, began: datetime, picture: Picture, greeks: dict[int, Greeks], differences: list[Difference]) -> dict[str, int]:
+        """Lake first, then the mirror that names this run: the mirror is never ahead of the lake."""
+        record = SyncRunRecord(
+            run=run, began=began, outcome="done", account=picture.account.account, at=picture.at, differences=msgspec.json.encode(differences).decode()
+        )
+        batch = writer.Batch(record, picture.positions, list(greeks.values()), picture.account, picture.fills)
+        versions = self._writer.commit(batch)
+        mirror.write(self._state, run, picture.at, picture.account, picture.positions, list(greeks.values()), [fill.exec_id for fill in picture.fills])
+        return versions
+
+    def _tell(self, differences: list[Difference], report: Report) -> None:
+        alerts.resolve(self._state, FAILED)
+        for difference in differences:
+            report(Note(str(difference)))
+            if difference.cause == "unexplained":
+                key = f"{UNEXPLAINED}:{difference.con_id}"
+                alerts.raise_alert(self._state, Alert(key, Severity.WARNING, f"position changed without a known cause: {difference}", "v6 positions"))
+
+
+def _result(run: str, picture: Picture, greeks: dict[int, Greeks], differences: list[Difference], versions: dict[str, int], times: tuple[float, float, float]) -> SyncRun:
+    known = sum(one.known for one in greeks.values())
+    return SyncRun(
+        run=run,
+        at=picture.at,
+        account=picture.account.account,
+        positions=len(picture.positions),
+        greeks_known=known,
+        greeks_unknown=len(greeks) - known,
+        executions=len(picture.fills),
+        working_orders=len(picture.working),
+        differences=differences,
+        fetch=times[0],
+        greeks=times[1],
+        write=times[2],
+        written=bool(versions),
+        versions=versions,
+    )

@@ -1,0 +1,124 @@
+"""The service v6-position-sync: a sync every interval, at once when asked over its control socket, for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from v6cli import clock, control, locks, settings
+from v6cli.broker.connection import connect
+from v6cli.errors import BadConfiguration, GatewayUnavailable, V6Error
+from v6cli.events import Event, Note
+from v6cli.home import Home
+from v6cli.settings import Settings
+from v6cli.state.database import State
+from v6cli.sync.reconcile import SyncRun, Syncer
+
+SERVICE = "v6-position-sync"
+LONGEST_BACKOFF = 30.0
+log = logging.getLogger(SERVICE)
+
+
+class Watch:
+    """The loop, and the requests that wait for its next sync."""
+
+    def __init__(self, home: Home, own: Settings, state: State) -> None:
+        self._home = home
+        self._settings = own
+        self._state = state
+        self._asked = asyncio.Event()
+        self._waiting: list[tuple[bool, asyncio.Future[SyncRun]]] = []
+
+    async def run(self) -> None:
+        """Sync until cancelled. A gateway that goes away is waited for, with growing pauses."""
+        async with control.serve(self._home.control_socket(SERVICE), {"sync": self._ask}):
+            backoff = 1.0
+            while True:
+                try:
+                    async with self._syncer() as syncer:
+                        log.info("connected to the gateway at %s:%s", self._settings.gateway.host, self._settings.gateway.port)
+                        await self._sync_for_ever(syncer)
+                except V6Error as error:
+                    log.warning("%s", error.message)
+                    self._answer_all(error)
+                    backoff = 1.0 if not isinstance(error, GatewayUnavailable) else min(backoff * 2, LONGEST_BACKOFF)
+                    await self._wait(backoff)
+                    self._reload()
+
+    async def _sync_for_ever(self, syncer: Syncer) -> None:
+        while True:
+            run = locks.begin_run(self._home, "position sync")
+            waiting, self._waiting = self._waiting, []
+            self._asked.clear()
+            try:
+                dry = bool(waiting) and all(dry for dry, _ in waiting)
+                done = await syncer.sync(run.identity, _log, dry_run=dry)
+                log.info("synced %s positions, %s greeks unknown, in %.2f s", done.positions, done.greeks_unknown, done.fetch + done.greeks + done.write)
+            except V6Error as error:
+                _answer(waiting, error)
+                raise
+            finally:
+                run.end()
+            _answer(waiting, done)
+            await self._wait(self._settings.sync.interval)
+            if self._reload():
+                return
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait for the next sync: home time, cut short by a request."""
+        asked = asyncio.ensure_future(self._asked.wait())
+        pause = asyncio.ensure_future(clock.sleep(seconds))
+        try:
+            await asyncio.wait({asked, pause}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+            pause.cancel()
+
+    async def _ask(self, dry_run: bool = False) -> SyncRun:
+        answer: asyncio.Future[SyncRun] = asyncio.get_running_loop().create_future()
+        self._waiting.append((dry_run, answer))
+        self._asked.set()
+        return await answer
+
+    def _answer_all(self, error: V6Error) -> None:
+        _answer(self._waiting, error)
+        self._waiting = []
+
+    def _reload(self) -> bool:
+        """Take up changed settings; ones that cannot be used leave the last ones in force. True when they changed."""
+        try:
+            fresh = settings.load(self._home)
+        except BadConfiguration as error:
+            log.error("keeping the last settings: %s", error.message)
+            return False
+        changed = fresh != self._settings
+        if changed:
+            self._settings = fresh
+            settings.remember(self._home, fresh)
+            log.info("settings changed")
+        return changed
+
+    @asynccontextmanager
+    async def _syncer(self) -> AsyncIterator[Syncer]:
+        connection = await connect(self._settings, self._home, "sync", _log)
+        try:
+            yield Syncer(connection, self._home, self._state, self._settings)
+        finally:
+            await connection.close()
+
+
+def _answer(waiting: list[tuple[bool, asyncio.Future[SyncRun]]], outcome: SyncRun | V6Error) -> None:
+    for _, answer in waiting:
+        if answer.done():
+            continue
+        if isinstance(outcome, V6Error):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
+
+
+def _log(event: Event) -> None:
+    if isinstance(event, Note):
+        log.info("%s", event.text)
