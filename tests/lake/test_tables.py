@@ -85,6 +85,22 @@ def test_a_corrupt_table_is_named(lake: Path, batch: MakeBatch, name: str) -> No
         writer.commit(lake, batch(3))
 
 
+@pytest.mark.parametrize("name", list(TABLES))
+def test_a_broken_table_is_set_aside_and_made_anew(lake: Path, batch: MakeBatch, name: str) -> None:
+    writer.commit(lake, batch(2))
+    assert tables.rebuild(lake) == []
+    durability.commit_file(lake / name, 0).write_bytes(b"gar{bage")
+    assert tables.rebuild(lake) == [lake / ".broken" / f"{name}-1"]
+    assert durability.commit_file(lake / ".broken" / f"{name}-1", 0).read_bytes() == b"gar{bage"
+    third = batch(3)
+    writer.commit(lake, third)
+    assert reader.readable(lake) == []
+    assert reader.positions(lake) == third.positions
+    assert reader.account(lake) == third.account
+    assert list(reader.greeks(lake).values()) == third.greeks
+    assert reader.positions(lake, third.record.at) == third.positions
+
+
 def test_a_missing_data_file_is_named_not_a_traceback(lake: Path, batch: MakeBatch) -> None:
     writer.commit(lake, batch(2))
     for path in (lake / "positions").glob("*.parquet"):

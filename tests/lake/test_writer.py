@@ -331,6 +331,24 @@ def test_a_lake_survives_writers_that_are_killed(lake: Path) -> None:
     assert len(written) == len({row["exec_id"] for row in written})
 
 
+def test_a_snapshot_shows_one_sync_while_others_are_written(lake: Path) -> None:
+    with start(lake, 1, 25) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        seen = set()
+        while child.poll() is None:
+            snapshot = tables.pin(lake)
+            held, account = reader.positions(snapshot), reader.account(snapshot)
+            number = int(snapshot.record.run[1:])
+            assert account is not None
+            assert {position.quantity for position in held} == {account.net_liquidation} == {float(number)}
+            assert len(reader.executions(snapshot)) == number - 1000 + 2
+            assert len(held) == 20
+            seen.add(snapshot.record.run)
+    assert child.returncode == 0
+    assert len(seen) > 3
+
+
 def test_a_writer_that_does_not_end_is_named(lake: Path, batch: MakeBatch) -> None:
     with tables.hold_writers(lake, "sync r7", 0.0), pytest.raises(Refused, match=rf"written by sync r7 \(pid {os.getpid()}\)"):
         Writer(lake, wait=0.05).commit(batch(1))

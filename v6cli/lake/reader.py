@@ -1,4 +1,8 @@
-"""What was: positions, greeks, account, executions and syncs, as the last sync named them."""
+"""What was: positions, greeks, account, executions and syncs, as the last sync named them.
+
+Each function takes the lake's folder, or a Snapshot of it: who reads several tables takes one ``tables.pin`` and hands it to
+each, so that all of them show the same sync.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,12 @@ from v6cli.lake.tables import Snapshot, open_table, pin
 from v6cli.models import Account, Fill, Greeks, Position
 
 
-def positions(lake: Path, at: datetime | None = None) -> list[Position]:
+def positions(lake: Path | Snapshot, at: datetime | None = None) -> list[Position]:
     """What the account held when the last sync saw it, or the last sync at or before ``at``; by symbol and contract.
 
     Raises LakeEmpty where no sync has a picture, BadInput where none has one that early, LakeUnreadable.
     """
-    snapshot = pin(lake)
+    snapshot = _pinned(lake)
     if at is None:
         _picture(snapshot)
         found = scan.select(snapshot.open("positions"), "positions", order="symbol, expiry, strike, con_id")
@@ -29,24 +33,24 @@ def positions(lake: Path, at: datetime | None = None) -> list[Position]:
     return [rows.position(row) for row in found]
 
 
-def greeks(lake: Path) -> dict[int, Greeks]:
+def greeks(lake: Path | Snapshot) -> dict[int, Greeks]:
     """The greeks that the last sync with a picture saw, by contract id. Raises LakeEmpty, LakeUnreadable."""
-    snapshot = pin(lake)
+    snapshot = _pinned(lake)
     found = scan.select(snapshot.open("greeks_history"), "greeks_history", _of(_picture(snapshot)), order="con_id")
     return {row["con_id"]: rows.greeks(row) for row in found}
 
 
-def account(lake: Path) -> Account | None:
+def account(lake: Path | Snapshot) -> Account | None:
     """The account as the last sync with a picture saw it; None where it did not. Raises LakeEmpty, LakeUnreadable."""
-    snapshot = pin(lake)
+    snapshot = _pinned(lake)
     found = scan.select(snapshot.open("account_history"), "account_history", _of(_picture(snapshot)), limit=1)
     return rows.account(found[0]) if found else None
 
 
-def executions(lake: Path, since: datetime | None = None) -> list[Fill]:
+def executions(lake: Path | Snapshot, since: datetime | None = None) -> list[Fill]:
     """Every fill at or after ``since``, each once, in the order of their times. Raises LakeEmpty, LakeUnreadable."""
     where = "" if since is None else f"date >= {scan.day(rows.session_date(since))} and at >= {scan.moment(since)}"
-    found = scan.select(pin(lake).open("executions"), "executions", where, order="recorded")
+    found = scan.select(_pinned(lake).open("executions"), "executions", where, order="recorded")
     latest = {row["exec_id"]: rows.execution(row) for row in found}
     return sorted(latest.values(), key=lambda fill: (fill.at, fill.exec_id))
 
@@ -80,6 +84,10 @@ def readable(lake: Path) -> list[str]:
         except LakeUnreadable as error:
             problems.append(error.message)
     return problems
+
+
+def _pinned(lake: Path | Snapshot) -> Snapshot:
+    return lake if isinstance(lake, Snapshot) else pin(lake)
 
 
 def _picture(snapshot: Snapshot, at: datetime | None = None) -> SyncRunRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from msgspec import Struct
 
 from v6cli import clock, locks
 from v6cli.errors import CannotWrite, Refused
-from v6cli.files import FOLDER_MODE, private_folder
+from v6cli.files import FOLDER_MODE, private_folder, sync_folder
 from v6cli.lake import durability, scan
 from v6cli.lake.arrow import arrow_schema
 from v6cli.lake.errors import LakeEmpty, LakeUnreadable, first_line
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 WRITERS_LOCK = ".writer.lock"
+BROKEN = ".broken"
 CREATION_WAIT = 30.0
 
 # What costs in a Delta table is the number of its log files: with these a table opens as fast after 10,000 commits as after ten.
@@ -59,6 +61,19 @@ def create(lake: Path) -> list[str]:
         for name in made:
             _create_table(lake, TABLES[name])
         return made
+
+
+def rebuild(lake: Path) -> list[Path]:
+    """Set aside every table that cannot be opened, and make it anew, empty; where each was put, below ``.broken``.
+
+    For a sync that must succeed whatever the lake looks like; the tables themselves come back from a backup. Raises
+    CannotWrite, Refused.
+    """
+    private_folder(lake)
+    with hold_writers(lake, "rebuild the lake", CREATION_WAIT):
+        aside = [_set_aside(lake, name) for name in TABLES if (lake / name).exists() and not _opens(lake, name)]
+    create(lake)
+    return aside
 
 
 def open_table(lake: Path, name: str, version: int | None = None) -> DeltaTable:
@@ -110,6 +125,26 @@ def private_modes() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def _opens(lake: Path, name: str) -> bool:
+    try:
+        open_table(lake, name).file_uris()
+    except LakeUnreadable:
+        return False
+    return True
+
+
+def _set_aside(lake: Path, name: str) -> Path:
+    broken = private_folder(lake / BROKEN)
+    place = next(place for number in itertools.count(1) if not (place := broken / f"{name}-{number}").exists())
+    try:
+        (lake / name).rename(place)
+        sync_folder(broken)
+        sync_folder(lake)
+    except OSError as error:
+        raise CannotWrite(f"cannot set the lake's broken table {name} aside: {error.strerror}") from error
+    return place
 
 
 def _missing(lake: Path) -> list[str]:

@@ -44,7 +44,7 @@ class Batch(Struct, frozen=True):
 
 
 class Writer:
-    """Commits to one lake, with its tables held open. Keep it for as long as you sync; not for two threads at once."""
+    """Commits to one lake, with its tables held open. Keep it for as long as you sync; threads take turns."""
 
     def __init__(self, lake: Path, *, wait: float = WRITER_WAIT) -> None:
         self._lake = lake

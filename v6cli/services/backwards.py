@@ -66,6 +66,10 @@ def _opened(path: Path) -> IO[bytes]:
     if path.suffix != ".gz":
         return path.open("rb")
     unpacked = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
-    with gzip.open(path) as packed:
-        shutil.copyfileobj(packed, unpacked, BLOCK)
+    try:
+        with gzip.open(path) as packed:
+            shutil.copyfileobj(packed, unpacked, BLOCK)
+    except BaseException:
+        unpacked.close()
+        raise
     return unpacked

@@ -7,8 +7,9 @@ import heapq
 import itertools
 import os
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from v6cli.services.backwards import generations, lines_backwards
 from v6cli.services.records import LEVELS, Line, continues, grouped, read_record
 
 POLL = 0.25  # wall seconds between two looks at a followed file
+STEP = timedelta(minutes=5)  # by how much a clock may be set back within a log before older records are taken for what they seem
 
 
 class Repeated(Struct, frozen=True):
@@ -46,29 +48,35 @@ def read(
     wanted = _filter(level, grep)
     files = (records_backwards(source, since) for source in sources)
     newest = heapq.merge(*files, key=lambda line: line.at, reverse=True)
-    return list(itertools.islice((line for line in newest if wanted(line)), limit))[::-1]
+    lines = list(itertools.islice(filter(wanted, newest), limit))
+    lines.reverse()  # before they are sorted: records of one instant keep the order in which they were written
+    lines.sort(key=lambda line: line.at)
+    return lines
 
 
 def records_backwards(source: Path, since: datetime | None = None) -> Iterator[Line]:
     """The records of a log file and its rotated predecessors, newest first, down to ``since``."""
     service = service_of(source)
-    latest: datetime | None = None
+    latest = clock.wall()
     for path in generations(source):
         try:
             changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        except OSError:  # rotated away while we read
-            continue
-        if since is not None and changed < since:
-            return
-        latest = changed if latest is None else min(latest, changed)
-        for lines in grouped(lines_backwards(path)):
-            record = read_record(lines, latest, service, path.name)
-            if record is None:
-                continue
-            latest = min(latest, record.at)  # several processes may write: a step backwards in time is no end
-            if since is not None and record.at < since:
+            if since is not None and changed < since:
                 return
-            yield record
+            latest = min(latest, changed)
+            for lines in grouped(lines_backwards(path)):
+                record = read_record(lines, latest, service, path.name)
+                if record is None:
+                    continue
+                latest = min(latest, record.at)
+                if since is None or record.at >= since:
+                    yield record
+                elif record.at < since - STEP:
+                    return
+        except FileNotFoundError:  # rotated away while we read
+            continue
+        except (OSError, EOFError, zlib.error) as error:
+            yield Line(latest, service, "ERROR", f"{path.name} cannot be read: {error}", path.name)
 
 
 def last_line(sources: Sequence[Path]) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -136,17 +135,19 @@ class Connection(asyncio.Protocol):
             if self._rate.offences > PATIENCE:
                 self.drop("it goes on sending too fast")
             return
-        identified: Callable[[], int] = lambda: -1  # noqa: E731  until the request could be read at all
         try:
             request = Request(fields)
-            identified = lambda: request.id  # noqa: E731
+        except BadField as error:
+            self.error(-1, 320, f"Error reading request: {error.message}")
+            return
+        try:
             self.gateway.answer(self, request)
         except BadField as error:
-            self.error(identified(), 320, f"Error reading request: {error.message}")
+            self.error(request.id, 320, f"Error reading request: {error.message}")
         except Exception:
             # A bug here must not look like a broken network to the client under test, nor take the others down.
             logger.exception("a request could not be answered: %s", fields[:20])
-            self.error(identified(), 320, "Error reading request: internal error of the simulated gateway")
+            self.error(request.id, 320, "Error reading request: internal error of the simulated gateway")
 
     # Answers.
 

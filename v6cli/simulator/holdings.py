@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime
+from datetime import datetime
 from itertools import cycle, product
 from typing import Literal
 
@@ -86,7 +86,7 @@ def _position(spec: PositionSpec, market: Market, now: datetime) -> Iterator[Hol
         family = _family(spec.trading_class or spec.symbol)
         expiry = expiry_of(spec.expiry or "monthly", family, market.exchange, day_of(now))
         opened = opening_of(spec.opened, expiry, market.exchange, now)
-        leg = _Leg(_option(family, expiry, spec.strike, spec.right, market, opened), spec.quantity, opened)
+        leg = _Leg(_at_rule(spec.strike, option(family.name, expiry, 1.0, spec.right), market, opened), spec.quantity, opened)
     for holding in _opened([leg], market, now, spec.cost_factor, spec.order_ref):
         holding.quote, holding.greeks = spec.quote, spec.greeks
         yield holding
@@ -102,7 +102,7 @@ def _strategy(spec: StrategySpec, market: Market, now: datetime) -> Iterator[Hol
     offered = strikes(family, market.listings[family.symbol])
 
     def leg(right: Literal["C", "P"], quantity: int, beyond: float = 0.0) -> _Leg:
-        near = _option(family, expiry, spec.short, right, market, opened)
+        near = _at_rule(spec.short, option(family.name, expiry, 1.0, right), market, opened)
         away = nearest(offered, (near.strike or 0.0) + (beyond if right == "C" else -beyond)) if beyond else near.strike or 0.0
         return _Leg(option(family.name, expiry, away, right), quantity * spec.quantity, opened)
 
@@ -132,9 +132,11 @@ def _family(trading_class: str) -> OptionClass:
     return OPTION_CLASSES[trading_class]
 
 
-def _option(family: OptionClass, expiry: date, rule: str | float, right: str, market: Market, opened: datetime) -> Contract:
-    template = option(family.name, expiry, 1.0, right)
-    return option(family.name, expiry, strike_of(rule, template, family, market, opened), right)
+def _at_rule(rule: str | float, template: Contract, market: Market, opened: datetime) -> Contract:
+    """The option like ``template`` whose strike ``rule`` names."""
+    assert template.expiry is not None and template.right is not None
+    family = _family(template.trading_class)
+    return option(family.name, template.expiry, strike_of(rule, template, family, market, opened), template.right)
 
 
 def _opened(legs: list[_Leg], market: Market, now: datetime, factor: float | None, order_ref: str) -> Iterator[Holding]:

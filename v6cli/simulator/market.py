@@ -123,6 +123,12 @@ class Market:
         scale = np.array([_deliverable_per_multiplier(contract) for contract in contracts])
         return pricing.Greeks(*(each * scale for each in found))
 
+    def implied_volatility(self, symbol: str, moments: Floats) -> Floats:
+        """The 30-day implied volatility of a symbol at the money, at each moment."""
+        fear = self.path("VIX", moments) / self.listings["VIX"].price
+        month = np.full(moments.shape, 30 / pricing.DAYS_PER_YEAR)
+        return surface(self.listings[symbol].volatility * fear, month, np.zeros(moments.shape))
+
     def marks(self, contracts: Sequence[Contract], moment: datetime) -> Floats:
         """The price per share at which IB would carry each contract: its worth now, or when it last traded."""
         if not contracts:

@@ -36,6 +36,11 @@ def scatter(seed: int, indices: NDArray[np.int64]) -> Floats:
     return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
 
 
+def indices(*numbers: int) -> NDArray[np.int64]:
+    """Indices for ``scatter``."""
+    return np.array(numbers, dtype=np.int64)
+
+
 def walk(seed: int, moments: Floats) -> Floats:
     """Where the walk stands at each moment (seconds since 1970), in standard deviations of a day's change; within about 6."""
     total = np.zeros(moments.shape)

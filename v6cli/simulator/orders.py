@@ -127,7 +127,7 @@ def _closing(spec: OrderSpec, legs: list[Holding], account: str, order_id: int, 
         limit=_price(spec.price, cost, legs[0].contract),
         stop=_price(spec.stop, cost, legs[0].contract),
         tif=spec.tif,
-        order_ref=spec.order_ref or spec.closes,
+        order_ref=spec.closes if spec.order_ref is None else spec.order_ref,
         status=spec.status,
         legs=() if single else tuple(_turned_round(leg, units) for leg in legs),
     )

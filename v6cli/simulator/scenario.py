@@ -95,7 +95,8 @@ class OrderSpec(Struct, frozen=True, forbid_unknown_fields=True):
     """A working order that would close the positions opened under ``closes``.
 
     ``price`` and ``stop`` are percent of what the positions cost to open (``50%``), or a price per share. ``client`` 0 is an
-    order by hand. ``of`` picks legs of a strategy by their place in it, from 0.
+    order by hand. ``of`` picks legs of a strategy by their place in it, from 0;
+    ``order_ref`` left out is that of the positions.
     """
 
     closes: str
@@ -104,7 +105,7 @@ class OrderSpec(Struct, frozen=True, forbid_unknown_fields=True):
     price: str | float | None = None
     stop: str | float | None = None
     tif: Literal["GTC", "DAY"] = "GTC"
-    order_ref: str = ""
+    order_ref: str | None = None
     status: Literal["Submitted", "PreSubmitted", "Inactive"] = "Submitted"
     of: list[int] = []
 
@@ -196,7 +197,7 @@ def _explain(path: Path, error: msgspec.ValidationError) -> BadConfiguration:
     place = re.search(r"at `\$\.?([^`]*)`", text)
     where = place.group(1) if place else ""
     if not unknown:
-        return BadConfiguration(f"{path}: {where or 'the file'}: {text.split(' - at ')[0]}")
+        return BadConfiguration(f"{path}: {where or 'the file'}: {text.partition(' - at ')[0]}")
     part = _PARTS.get(re.split(r"[\[.]", where)[0], Scenario)
     inside = f" in {where}" if where else ""
     return BadConfiguration(f"{path}: unknown key {unknown.group(1)!r}{inside}", next_step=f"allowed there: {', '.join(part.__struct_fields__)}")
@@ -206,7 +207,8 @@ def _check(path: Path, scenario: Scenario) -> None:
     for number, entry in enumerate(scenario.faults):
         parameters: dict[str, Any] = {key: value for key, value in entry.items() if key != "name"}
         faults.check(str(entry.get("name", "")), parameters, where=f"{path}: faults[{number}]")
-    references = {spec.order_ref for spec in (*scenario.positions, *scenario.strategies, *scenario.grids)}
+    opened: list[PositionSpec | StrategySpec | GridSpec] = [*scenario.positions, *scenario.strategies, *scenario.grids]
+    references = {spec.order_ref for spec in opened}
     for number, order in enumerate(scenario.orders):
         if order.closes not in references:
             raise BadConfiguration(f"{path}: orders[{number}].closes: nothing was opened as {order.closes!r}")

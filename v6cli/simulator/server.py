@@ -14,6 +14,7 @@ from v6cli.simulator.connection import Connection
 from v6cli.simulator.faults import Faults, Parameter
 from v6cli.simulator.holdings import stock_listing
 from v6cli.simulator.market import Market
+from v6cli.simulator.quotes import Quoter
 from v6cli.simulator.scenario import Scenario
 from v6cli.simulator.sessions import Calendar, Exchange, weekdays
 from v6cli.simulator.wire import Request
@@ -55,6 +56,7 @@ class Gateway:
         self.market = Market(scenario.seed, self.exchange, [stock_listing(stock) for stock in scenario.stocks])
         self.chains = Chains(self.exchange, self.market.listings)
         self.account = Account(scenario, self.market, clock.now())
+        self.quoter = Quoter(self.market, self.account.holdings)
         self.faults = Faults()
         self.faults.changed = self._announce
         for entry in scenario.faults:

@@ -1,0 +1,173 @@
+"""Quotes: what a market-data line shows of a contract, with the option model's computations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, time
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from v6cli import pricing
+from v6cli.models import Contract
+from v6cli.simulator import noise
+from v6cli.simulator.holdings import Holding
+from v6cli.simulator.listings import OPTION_CLASSES, tick
+from v6cli.simulator.market import RATE, Floats, Market, Values
+from v6cli.simulator.sessions import day_of, new_york
+
+#: How IB says that there is none.
+NO_PRICE = -1.0
+NO_GREEK = -2.0
+
+
+class Computation(Struct, frozen=True):
+    """The option model at one price: greeks per share, theta per calendar day, vega per volatility point."""
+
+    volatility: float
+    delta: float
+    price: float
+    gamma: float
+    vega: float
+    theta: float
+    spot: float
+
+
+class Quote(Struct, frozen=True):
+    """Prices per share, -1 where there is none, with sizes in contracts or shares; computations are None when unknown."""
+
+    bid: float
+    ask: float
+    bid_size: int
+    ask_size: int
+    last: float
+    last_size: int
+    close: float
+    opened: float
+    high: float
+    low: float
+    volume: int
+    model: Computation | None = None
+    of_bid: Computation | None = None
+    of_ask: Computation | None = None
+    of_last: Computation | None = None
+
+
+class Quoter:
+    """Quotes of a market. ``holdings`` may say of their contracts that they have no quote, or no bid."""
+
+    def __init__(self, market: Market, holdings: dict[int, Holding]) -> None:
+        self._market = market
+        self._holdings = holdings
+
+    def quotes(self, contracts: Sequence[Contract], now: datetime, *, frozen: bool = False) -> list[Quote]:
+        """The quote of each contract. A contract that does not trade now has none; ``frozen`` shows its last one."""
+        if not contracts:
+            return []
+        moments = self._market.live_moments(contracts, now)
+        values = self._market.values(contracts, moments)
+        closes = self._market.previous_close(contracts, now)
+        bids, asks = _sides(contracts, values)
+        alive = [frozen or moment >= now.timestamp() for moment in moments.tolist()]
+        found = [
+            self._quote(contract, (float(bids[row]), float(asks[row])), float(values.price[row]), float(closes[row]), now, alive=alive[row])
+            for row, contract in enumerate(contracts)
+        ]
+        return self._with_computations(contracts, values, found, alive)
+
+    def _quote(self, contract: Contract, sides: tuple[float, float], value: float, close: float, now: datetime, *, alive: bool) -> Quote:
+        bid, ask = sides
+        state = self._holdings[contract.con_id].quote if contract.con_id in self._holdings else "normal"
+        minute = int(now.timestamp()) // 60
+        sizes = (noise.scatter(contract.con_id, np.arange(minute, minute + 3)) + 1.0) / 2
+        step = _step(contract, value)
+        last = round(max(step, round(value / step) * step), 4)
+        opened, high, low = self._day_range(contract, now, last)
+        index = self._market.listings[contract.symbol].is_index and not contract.is_option
+        offered = alive and not index and state != "none"
+        wanted = offered and state != "no-bid" and bid > 0
+        lots = 100 if not contract.is_option else 1
+        return Quote(
+            bid=bid if wanted else NO_PRICE,
+            ask=ask if offered else NO_PRICE,
+            bid_size=lots * (1 + int(sizes[0] * 80)) if wanted else 0,
+            ask_size=lots * (1 + int(sizes[1] * 80)) if offered else 0,
+            last=NO_PRICE if state == "none" else last,
+            last_size=0 if state == "none" or index else lots * (1 + int(sizes[2] * 9)),
+            close=round(max(step, round(close / step) * step), 4),
+            opened=opened,
+            high=high,
+            low=low,
+            volume=0 if state == "none" else self._volume(contract, now),
+        )
+
+    def _day_range(self, contract: Contract, now: datetime, last: float) -> tuple[float, float, float]:
+        """Today's first, highest and lowest price, none before the open; of options nothing is said."""
+        if contract.is_option:
+            return NO_PRICE, NO_PRICE, NO_PRICE
+        opens = time(0) if self._market.exchange.always else time(9, 30)
+        start, until = new_york(day_of(now), opens).timestamp(), float(self._market.live_moments([contract], now)[0])
+        if until < start:
+            return NO_PRICE, NO_PRICE, NO_PRICE
+        seen = np.round(self._market.path(contract.symbol, np.arange(start, until + 1, 1800.0)), 2)
+        return float(seen[0]), max(float(seen.max()), last), min(float(seen.min()), last)
+
+    def _volume(self, contract: Contract, now: datetime) -> int:
+        day = day_of(now)
+        spent = min(1.0, max(0.0, (now - new_york(day, time(9, 30))).total_seconds() / 23_400))
+        usual = 2_000 if contract.is_option else 40_000_000
+        part = (float(noise.scatter(contract.con_id, np.array([day.toordinal()]))[0]) + 1.2) / 2
+        return int(usual * part * spent)
+
+    def _with_computations(self, contracts: Sequence[Contract], values: Values, quotes: list[Quote], alive: list[bool]) -> list[Quote]:
+        rows = [row for row, contract in enumerate(contracts) if contract.is_option and alive[row] and values.years[row] > 0]
+        if not rows:
+            return quotes
+        options = [contracts[row] for row in rows]
+        part = Values(*(getattr(values, name)[rows] for name in Values.__struct_fields__))
+        model = _computations(self._market, options, part, part.price, part.volatility)
+        sides = {
+            name: self._implied(options, part, np.array([getattr(quotes[row], name) for row in rows])) for name in ("bid", "ask", "last")
+        }
+        done = list(quotes)
+        for place, row in enumerate(rows):
+            if quotes[row].last == NO_PRICE:
+                continue  # without a quote the model has nothing to stand on
+            known = {f"of_{name}": side[place] for name, side in sides.items()}
+            done[row] = replace(quotes[row], model=model[place], **known)
+        return done
+
+    def _implied(self, contracts: list[Contract], values: Values, prices: Floats) -> list[Computation | None]:
+        volatility = pricing.implied_volatility(
+            prices,
+            values.spot,
+            np.array([contract.strike or 1.0 for contract in contracts]),
+            values.years,
+            np.array([contract.right == "C" for contract in contracts]),
+            rate=RATE,
+            dividend=np.array([self._market.listings[contract.symbol].dividend for contract in contracts]),
+        )
+        return _computations(self._market, contracts, values, prices, volatility)
+
+
+def _computations(market: Market, contracts: list[Contract], values: Values, prices: Floats, volatility: Floats) -> list[Computation | None]:
+    greeks = market.greeks(contracts, values, np.nan_to_num(volatility))
+    table = np.column_stack([volatility, greeks.delta, prices, greeks.gamma, greeks.vega, greeks.theta, values.spot])
+    return [None if np.isnan(row[0]) else Computation(*(round(number, 8) for number in row.tolist())) for row in table]
+
+
+def _sides(contracts: Sequence[Contract], values: Values) -> tuple[Floats, Floats]:
+    """Bid and ask around the worth, on the tick; the farther out of the money, the wider for its price."""
+    options = np.array([contract.is_option for contract in contracts])
+    wide = np.array([2.0 if contract.trading_class in {"SPX", "SPXW"} else 1.0 for contract in contracts])
+    width = np.where(options, wide * (0.015 + 0.004 * values.price) * (1 + 0.35 * np.abs(values.depth)), 0.01)
+    steps = np.array([_step(contract, float(price)) for contract, price in zip(contracts, values.price, strict=True)])
+    bid = np.maximum(np.floor((values.price - width / 2) / steps) * steps, 0.0)
+    ask = np.maximum(np.ceil((values.price + width / 2) / steps), 1) * steps
+    return np.round(bid, 4), np.round(np.maximum(ask, bid + steps), 4)
+
+
+def _step(contract: Contract, price: float) -> float:
+    family = OPTION_CLASSES.get(contract.trading_class) if contract.is_option else None
+    return tick(family.rule, price) if family else 0.01
