@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from v6cli import options
+from v6cli import clock, options, sessions
 from v6cli.app import App
 from v6cli.results import Column, Table
 from v6cli.state import alerts
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 @options.command()
-@click.option("--all", "everything", is_flag=True, help="Resolved ones of the last 7 days too.")
+@click.option("--all", "everything", is_flag=True, help="Resolved ones of the last 7 sessions too.")
 def command(app: App, everything: bool) -> None:
     """Open alerts, the loudest first.
 
@@ -38,7 +38,7 @@ def command(app: App, everything: bool) -> None:
       v6 alerts list --all -o json
     """
     with open_read_only(app.home) as state:
-        found = alerts.recent(state, alerts.a_week_ago()) if everything else alerts.open_alerts(state)
+        found = alerts.recent(state, sessions.last_sessions(7, clock.today())[0].opens) if everything else alerts.open_alerts(state)
     rows = [(one.id, one.severity.value, one.last_at, one.count, _state(one), one.text, one.next_step) for one in found]
     app.output.show(Table("v6.alerts/1", "alerts", COLUMNS, list(rows), empty="no open alerts"))
 

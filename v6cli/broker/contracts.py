@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from msgspec import Struct
 
-from v6cli import clock, sessions
+from v6cli import clock
 from v6cli.broker import translate
 from v6cli.broker.connection import Connection
 from v6cli.broker.ib import RequestRefused
 from v6cli.models import Contract
+from v6cli.sessions import Hours, parse_hours
 
 
 class Details(Struct, frozen=True):
-    """``hours`` in UTC for the coming days, empty where IB does not say, which is not the same as closed."""
+    """``hours`` are the contract's own trading hours; None where IB does not say, which is not the same as closed."""
 
-    hours: tuple[tuple[datetime, datetime], ...] = ()
+    hours: Hours | None = None
     underlying: Contract | None = None
 
 
@@ -42,8 +41,7 @@ class Directory:
             return Details()
         if not answer:
             return Details()
-        hours = sessions.parse_hours(answer[0].tradingHours, answer[0].timeZoneId)
-        return Details(tuple(hours or ()), _underlying(own, answer[0]))
+        return Details(parse_hours(answer[0].tradingHours, answer[0].timeZoneId), _underlying(own, answer[0]))
 
 
 def _underlying(own: Contract, details: object) -> Contract | None:

@@ -60,5 +60,5 @@ def _text(profile: str, account: str, port: int | None) -> str:
 
 def _no_account(profile: str) -> str:
     if profile == "demo":
-        return "# account = \"DU0000001\"    # the simulated gateway's"
+        return "# account = \"DU1234567\"    # the simulated gateway's"
     return '# account = ""             # until an id is set v6 looks at the one account the gateway manages, and sends nothing'

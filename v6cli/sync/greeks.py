@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 
 import msgspec
 
@@ -18,6 +18,7 @@ from v6cli.broker.contracts import Details, Directory
 from v6cli.broker.quotes import Tick, Watchlist
 from v6cli.events import Report
 from v6cli.models import Contract, Greeks, GreekSource, Position
+from v6cli.sessions import Hours, open_at
 from v6cli.settings import Greeks as Limits
 
 YEAR = 365.0 * 86400.0
@@ -64,17 +65,17 @@ def judge(
     tick: Tick,
     underlying: float | None,
     before: Greeks | None,
-    opens: Sequence[tuple[datetime, datetime]],
+    opens: Hours | None,
     now: datetime,
     limits: Limits,
 ) -> Greeks:
-    """What is known of one contract. ``opens`` are its own trading hours; empty is not known, and so not closed."""
+    """What is known of one contract. ``opens`` are its own trading hours; unknown hours are not closed."""
     if tick.has_model and tick.at is not None and (now - tick.at).total_seconds() <= limits.stale_after:
         return _model(tick, tick.at)
     left = years(own, now)
     if left > 0 and tick.mid is not None and underlying is not None and (made := _computed(own, tick.mid, underlying, now)):
         return made
-    closed = left == 0 or (bool(opens) and not _trading(opens, now, limits.missing_from_open))
+    closed = left == 0 or _closed(opens, now, limits.missing_from_open)
     volatility = tick.implied_volatility or (before.implied_volatility if before else None)
     spot = underlying or tick.underlying_price or (before.underlying_price if before else None)
     if closed and spot and (volatility or left == 0):
@@ -109,7 +110,7 @@ def years(own: Contract, now: datetime) -> float:
     return max(0.0, (ends - now).total_seconds() / YEAR)
 
 
-def _trading(opens: Sequence[tuple[datetime, datetime]], now: datetime, grace: float) -> bool:
-    """Whether the contract has been open for longer than the grace in which the last close may still stand."""
-    return any(start.timestamp() + grace <= now.timestamp() < end.timestamp() for start, end in opens)
+def _closed(opens: Hours | None, now: datetime, grace: float) -> bool:
+    """Whether the last close may still stand: the contract is closed, or has been open for less than the grace."""
+    return open_at(opens, now) is False or open_at(opens, now - timedelta(seconds=grace)) is False
 
