@@ -170,7 +170,7 @@ def _file_handler(path: Path, note: Callable[[str], None] | None) -> logging.Han
             at = datetime.fromtimestamp(record.created, UTC)
             return _json(at, record.levelname, record.name, record.getMessage(), record.exc_info or None).rstrip("\n")
 
-        def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  the library's name
+        def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the library's name
             import sys
 
             self.refused = True

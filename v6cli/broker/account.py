@@ -15,10 +15,11 @@ async def positions_and_account(connection: Connection) -> tuple[list[Position],
     """
     import asyncio
 
-    raw, (values, lines) = await asyncio.gather(connection.client.positions(), connection.client.account_values(connection.account))
+    client, own = connection.client, connection.account
+    raw, (values, lines), daily = await asyncio.gather(client.positions(), client.account_values(own), client.daily_profit(own))
     by_contract = {line.contract.conId: line for line in lines}
-    held = [translate.position(one, by_contract.get(one.contract.conId)) for one in raw if one.account == connection.account and one.position]
-    return sorted(held, key=_order), translate.account(connection.account, values, clock.now())
+    held = [translate.position(one, by_contract.get(one.contract.conId)) for one in raw if one.account == own and one.position]
+    return sorted(held, key=_order), translate.account(own, values, daily, clock.now())
 
 
 async def position_sizes(connection: Connection) -> dict[int, float]:

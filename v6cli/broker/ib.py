@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from v6cli import clock
 from v6cli.broker.codes import Meaning, classify
 from v6cli.broker.pacing import TokenBucket
+from v6cli.broker.translate import number
 from v6cli.errors import GatewayUnavailable
 
 T = TypeVar("T")
@@ -160,6 +161,21 @@ class Client:
         wrapper.portfolio.pop(account, None)
         await self.ask("account values", lambda: self._ib.reqAccountUpdatesAsync(account))
         return list(wrapper.accountValues.values()), list(wrapper.portfolio.get(account, {}).values())
+
+    async def daily_profit(self, account: str) -> float | None:
+        """Today's P&L of the account; None where IB has not said it within two seconds: it sends no End, only values."""
+        known = self._ib.wrapper.pnlKey2ReqId.get((account, ""))
+        if known is None:
+            await self.bucket.take()
+            if not self.connected:
+                raise GatewayUnavailable("daily P&L: the connection to the gateway is closed")
+            self._ib.reqPnL(account)
+            known = self._ib.wrapper.pnlKey2ReqId[(account, "")]
+        pnl = self._ib.wrapper.reqId2PnL[known]
+        deadline = clock.monotonic() + min(2.0, self.timeout)
+        while number(pnl.dailyPnL) is None and clock.monotonic() < deadline and self.connected:
+            await clock.pause(0.02)
+        return number(pnl.dailyPnL)
 
     async def executions(self) -> list[Any]:
         """The executions since the gateway's midnight, to the End."""

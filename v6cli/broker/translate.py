@@ -84,12 +84,12 @@ _TAGS: Mapping[str, str] = {
 }
 
 
-def account(name: str, values: list[Any], at: datetime) -> Account:
+def account(name: str, values: list[Any], daily: float | None, at: datetime) -> Account:
     """The account from its values; its currency is the one in which IB states net liquidation."""
     own = [value for value in values if value.account == name]
     currency = next((value.currency for value in own if value.tag == "NetLiquidation"), "USD")
     found = {_TAGS[value.tag]: number(value.value) for value in own if value.tag in _TAGS and value.currency == currency}
-    return Account(account=name, currency=currency, at=at, **found)
+    return Account(account=name, currency=currency, at=at, daily=daily, **found)
 
 
 def fill(raw: Any) -> Fill:

@@ -14,28 +14,30 @@ MARKS = {"ok": "✓", "degraded": "!", "unhealthy": "✗", "unknown": "?"}
 @contextlib.contextmanager
 def view(title: str, *, color: bool) -> Iterator[Report]:
     """Show events until the block ends; the view disappears then, what it found is shown as a result."""
-    from rich.console import Console
+    from rich.console import Console, Group
+    from rich.live import Live
     from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     console = Console(stderr=True, no_color=not color, highlight=False)
-    bars = Bars(SpinnerColumn(finished_text=" "), TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True)
-    tasks: dict[str, int] = {}
+    steps = Bars(SpinnerColumn(finished_text=" "), TextColumn("{task.description}"), console=console)
+    counts = Bars(TextColumn("  {task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(), console=console)
+    tasks: dict[str, TaskID] = {}
 
     def report(event: Event) -> None:
         if isinstance(event, Note):
-            bars.console.print(escape(event.text))
+            console.print(escape(event.text))
         elif isinstance(event, StepBegan):
-            tasks[event.step] = bars.add_task(escape(event.title), total=1)
+            tasks[event.step] = steps.add_task(escape(event.title), total=1)
         elif isinstance(event, StepEnded):
             style = STATUS_STYLES.get(event.status, "default")
-            bars.update(tasks[event.step], completed=1, description=f"[{style}]{MARKS.get(event.status, '')}[/] {escape(event.text)}")  # type: ignore[arg-type]
+            steps.update(tasks[event.step], completed=1, description=f"[{style}]{MARKS.get(event.status, '')}[/] {escape(event.text)}")
         elif isinstance(event, Progress):
             if event.what not in tasks:
-                tasks[event.what] = bars.add_task(escape(event.what), total=event.total)
-            bars.update(tasks[event.what], completed=event.done, total=event.total)  # type: ignore[arg-type]
+                tasks[event.what] = counts.add_task(escape(event.what), total=event.total)
+            counts.update(tasks[event.what], completed=event.done, total=event.total)
 
-    with bars:
-        bars.console.print(escape(title), style="bold")
+    with Live(Group(steps, counts), console=console, transient=True, refresh_per_second=10):
+        console.print(escape(title), style="bold")
         yield report

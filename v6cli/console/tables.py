@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from v6cli import clock
 from v6cli.results import Column, Group, Record, Result, Table, as_table, cell, cells, to_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.segment import Segment
     from rich.table import Table as RichTable
 
 STATUS_STYLES = {
@@ -136,7 +139,10 @@ def _draw_rich(result: Result, stream: TextIO, *, color: bool, width: int) -> No
     console.print(heading)
     if table.rows:
         fitting, hidden = _fit(table, width)
-        console.print(_rich_table(fitting), soft_wrap=False)
+        if fitting.groups:
+            _print_grouped(console, fitting)
+        else:
+            console.print(_rich_table(fitting))
         if hidden:
             console.print(f"not shown at {width} columns: {', '.join(hidden)} (widen the terminal, or -o plain)", style="dim")
     else:
@@ -179,32 +185,73 @@ def _only(table: Table, shown: list[int]) -> Table:
 
 
 def _rich_table(table: Table) -> RichTable:
-    from rich import box
     from rich.table import Table as RichTable
 
-    drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), collapse_padding=True, header_style="bold", show_footer=False)
+    drawn = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold underline")
     for column in table.columns:
         drawn.add_column(column.heading, justify="right" if column.right_aligned else "left", no_wrap=not column.wraps, overflow="fold" if column.wraps else "ellipsis")
-    groups: dict[int, list[Group]] = {}
-    for group in table.groups:
-        groups.setdefault(group.start, []).append(group)
-    for index, row in enumerate(table.rows):
-        for group in groups.get(index, ()):
-            _add_group(drawn, group, table.columns)
-        drawn.add_row(*_styled(row, table.columns))
-    if table.totals:
-        drawn.add_section()
-        drawn.add_row(*_styled(table.totals, table.columns), style="bold")
+    for row, style in _drawn_rows(table):
+        drawn.add_row(*_styled(row, table.columns), style=style)
     return drawn
 
 
-def _add_group(drawn: RichTable, group: Group, columns: tuple[Column, ...]) -> None:
-    """A group's title in the first column, its subtotal in the others."""
+def _drawn_rows(table: Table) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Rows in the order they are drawn, each with its style; a group begins with a row for its title and subtotal."""
+    blank = ("",) * len(table.columns)
+    groups = _groups_by_row(table)
+    for index, row in enumerate(table.rows):
+        for group in groups.get(index, ()):
+            yield ("", *(group.subtotal or blank)[1:]), "bold" if group.depth == 0 else ""
+        yield row, ""
+    if table.totals:
+        yield table.totals, "bold"
+
+
+def _groups_by_row(table: Table) -> dict[int, list[Group]]:
+    groups: dict[int, list[Group]] = {}
+    for group in table.groups:
+        groups.setdefault(group.start, []).append(group)
+    return groups
+
+
+def _print_grouped(console: Console, table: Table) -> None:
+    """A table whose groups have titles: they are laid over the blank cells that begin their row, so that no column has to be
+    as wide as a title.
+    """
+    from rich.segment import Segment
     from rich.text import Text
 
-    texts = _styled(group.subtotal, columns) if group.subtotal else [""] * len(columns)
-    title = Text("  " * group.depth + group.title, style="bold cyan" if group.depth == 0 else "cyan")
-    drawn.add_row(title, *texts[1:], style="bold" if group.depth == 0 else "")
+    lines = console.render_lines(_rich_table(table), pad=False)
+    titles: list[Group | None] = [None]
+    groups = _groups_by_row(table)
+    for index in range(len(table.rows)):
+        titles += [*groups.get(index, ()), None]
+    for line, group in zip(lines, [*titles, None] if table.totals else titles, strict=True):
+        if group is not None:
+            room = _leading_blank(line)
+            title = Text("  " * group.depth + group.title, style="bold cyan" if group.depth == 0 else "cyan", no_wrap=True)
+            title.truncate(max(room - 1, 1) if group.subtotal else console.width, overflow="ellipsis")
+            rest = list(Segment.divide(line, [min(title.cell_len, room), Segment.get_line_length(line)]))[1:]
+            console.print(title, end="")
+            line = rest[0] if rest else []  # noqa: PLW2901  what the title leaves of it
+        console.print(_Line(line), end="")
+        console.print()
+
+
+class _Line:
+    """Segments as rich prints them."""
+
+    def __init__(self, segments: list[Segment]) -> None:
+        self._segments = segments
+
+    def __rich_console__(self, _console: Console, _options: object) -> Iterator[Segment]:
+        yield from self._segments
+
+
+def _leading_blank(line: list[Segment]) -> int:
+    """How many cells at the start of a line are blank."""
+    text = "".join(segment.text for segment in line)
+    return len(text) - len(text.lstrip())
 
 
 def _styled(row: tuple[Any, ...], columns: tuple[Column, ...]) -> list[Any]:

@@ -169,7 +169,7 @@ def alerts(raised: Sequence[RaisedAlert]) -> Finding:
 
 def errors(summaries: Sequence[Repeated], settings: Settings) -> Finding:
     """Errors in the logs."""
-    span = clock.show_age(settings.health.errors_window)
+    span = f"{settings.health.errors_window / 3600:g} hours"
     total = sum(one.count for one in summaries)
     if not total:
         return Finding("logs", Status.OK, f"no errors in the last {span}")

@@ -91,12 +91,12 @@ def _keyed(positions: Sequence[Position], by: str) -> list[tuple[str, Position, 
 COLUMNS = (
     Column("key"),
     Column("legs", kind="integer"),
-    Column("unknown", kind="integer"),
+    Column("unknown", kind="integer", rank=1),
     Column("delta", kind="greek", sign=True, unit="share equivalents"),
     Column("gamma", kind="greek", sign=True, unit="share equivalents per 1.00 of the underlying"),
     Column("theta", kind="greek", sign=True, unit="currency per calendar day"),
     Column("vega", kind="greek", sign=True, unit="currency per volatility point"),
-    Column("delta_used", title="delta used", unit="share of the limit"),
+    Column("delta_used", title="delta used", unit="share of the limit", rank=2),
 )
 
 

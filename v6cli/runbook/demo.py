@@ -58,8 +58,7 @@ def prepare(folder: Path, scenario: str | None) -> Home:
     """
     if scenario is not None:
         scenarios.load(scenario)
-    home = existing(folder) if is_home(folder) else new_home.make(folder, "demo")
-    return home
+    return existing(folder) if is_home(folder) else new_home.make(folder, "demo")
 
 
 def adjust(home: Home, backend: Backend, scenario: str | None, report: Report) -> None:

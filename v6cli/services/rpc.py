@@ -19,7 +19,7 @@ NOT_RUNNING = 70
 ALREADY_ADDED = 90
 
 
-class Fault(Exception):  # noqa: N818  the protocol's own word
+class Fault(Exception):
     """Supervisord refuses a request; ``code`` is one of its fault codes."""
 
     def __init__(self, code: int, text: str) -> None:

@@ -14,7 +14,7 @@ from v6cli.events import Event, Note
 from v6cli.home import Home
 from v6cli.settings import Settings
 from v6cli.state.database import State
-from v6cli.sync.reconcile import SyncRun, Syncer
+from v6cli.sync.reconcile import Syncer, SyncRun
 
 SERVICE = "v6-position-sync"
 LONGEST_BACKOFF = 30.0

@@ -1,0 +1,23 @@
+# Everything a developer runs, by name. `make check test` before each commit; `make soak bench` before a change is called done.
+PYTHON ?= python
+
+.PHONY: check test bench torture soak docs completions
+
+check:
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+test:
+	$(PYTHON) -m pytest
+
+bench:
+	$(PYTHON) -m tests.bench
+
+torture:
+	$(PYTHON) -m pytest tests -m "slow or machine"
+
+soak: torture
+
+docs completions:
+	$(PYTHON) -m tests.generate
