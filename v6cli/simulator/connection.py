@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self.gateway.arrived(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  how it ended makes no difference
+    def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._outgoing.clear()
         self.gateway.gone(self)
