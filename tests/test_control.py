@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import shutil
@@ -199,6 +200,25 @@ def test_of_two_that_find_the_same_stale_socket_one_serves(path: Path) -> None:
         for process in both:
             process.communicate()
     assert not path.exists()
+
+
+def test_a_server_does_not_touch_the_socket_while_another_one_replaces_it(path: Path) -> None:
+    path.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    before = path.stat().st_ino
+
+    async def scene() -> None:
+        folder = os.open(path.parent, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        starting = asyncio.create_task(control.serve(path, VERBS))
+        await asyncio.sleep(0.1)
+        assert path.stat().st_ino == before
+        os.close(folder)
+        async with await starting:
+            assert await control.acall(path, "echo") == {}
+
+    asyncio.run(scene())
 
 
 def test_a_path_too_long_for_a_socket_is_refused(path: Path) -> None:

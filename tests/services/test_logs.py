@@ -213,6 +213,25 @@ def test_following_goes_on_across_rotation_removal_and_truncation(log: Path, qui
     assert found == ["one", "two", "three", "four", "five"]
 
 
+def test_following_misses_nothing_of_a_busy_log_that_is_rotated(log: Path, quick: None) -> None:
+    def write() -> None:
+        for n in range(2000):
+            with log.open("a") as writing:
+                writing.write(record(n, str(n)))
+            if n % 100 == 99:
+                log.rename(log.with_name("v6-trading.log.1"))
+                time.sleep(0.05)
+        ended.set()
+
+    log.write_text("")
+    ended = threading.Event()
+    writer = threading.Thread(target=write)
+    stream = logs.follow([log], ended=ended.is_set)
+    threading.Timer(0.05, writer.start).start()
+    assert texts(list(stream)) == [str(n) for n in range(2000)]
+    writer.join()
+
+
 def test_following_waits_for_a_file_and_for_the_end_of_a_line(log: Path, quick: None) -> None:
     def write() -> None:
         time.sleep(0.05)

@@ -146,6 +146,7 @@ class _Followed:
     def news(self) -> list[Line]:
         added = self._added()
         if self._rotated():
+            added += self._added()  # what came between the last look and the rotation
             self.close()
             self._descriptor = _opened(self.path)
             added += self._added()

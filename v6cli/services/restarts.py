@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-_EVENT = re.compile(rb" (?:INFO|WARN|CRIT) (?:(spawned): '([^']+)'|(exited): (\S+) \(.*; (not expected|expected)\)|(stopped): (\S+) |(supervisord started) )")
+_EVENT = re.compile(rb" (?:INFO|WARN|CRIT) (?:(spawned): '([^']+)'|(exited): (\S+) \(.*; (not expected|expected)\)|(stopped|gave up): (\S+) |(supervisord started) )")
 
 
 def count_restarts(log: Path) -> Counter[str]:
@@ -14,7 +14,7 @@ def count_restarts(log: Path) -> Counter[str]:
 
     A start directly behind an exit that was not expected is supervisord's own; behind anything else it is somebody's, and the
     count begins anew. Of the log, the current file and the one before it are read (a few thousand restarts): beyond that the
-    count is a lower bound.
+    count is a lower bound. One that is stopped in the pause between two attempts leaves no line: its next start counts as one.
     """
     counts: Counter[str] = Counter()
     crashed: set[str] = set()

@@ -240,8 +240,12 @@ class Supervisord:
     def _stop_one(self, name: str, report: Report) -> None:
         """Stop a service and prove it gone, with everything it started. Without a supervisor its leftovers are ended."""
         report(StepBegan(name, f"stop {name}"))
-        if self.lives():
-            self._await_stop(name)
+        try:
+            if self.lives():
+                self._await_stop(name)
+        except ServiceUnavailable:
+            if self.lives():  # else it was killed meanwhile, and what it leaves is ended here
+                raise
         self._end_left_over(name)
         report(StepEnded(name, "ok", "stopped"))
 

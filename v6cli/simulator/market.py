@@ -77,7 +77,7 @@ class Market:
         listings = [self.listings[contract.symbol] for contract in contracts]
         strikes = np.array([contract.strike or 1.0 for contract in contracts])
         calls = np.array([contract.right == "C" for contract in contracts])
-        expiries = np.array([settles(self.exchange, contract).timestamp() if contract.is_option else np.inf for contract in contracts])
+        expiries = self._settlements(contracts)
         dividends = np.array([listing.dividend for listing in listings])
         years = np.maximum((expiries - moments) / _SECONDS_PER_YEAR, 0.0)
         years = np.where(np.isfinite(years), years, 0.0)
@@ -96,6 +96,12 @@ class Market:
             volatility=np.where(options, volatility, hidden),
             depth=np.where(options, np.where(calls, depth, -depth), 0.0),
         )
+
+    def _settlements(self, contracts: Sequence[Contract]) -> Floats:
+        # A chain has thousands of contracts and a few dozen expiries.
+        known = {(contract.trading_class, contract.expiry): contract for contract in contracts}
+        when = {key: settles(self.exchange, contract).timestamp() if contract.is_option else np.inf for key, contract in known.items()}
+        return np.array([when[contract.trading_class, contract.expiry] for contract in contracts])
 
     def _spots(self, contracts: Sequence[Contract], moments: Floats) -> Floats:
         if len(contracts) == 1:
@@ -168,7 +174,7 @@ def settles(exchange: Exchange, contract: Contract) -> datetime:
 
 def surface(level: Floats, years: Floats, depth: Floats) -> Floats:
     """Implied volatility: higher below the money than above, rising at both wings, and with time to expiry."""
-    reach = np.clip(depth, -4.0, 4.0)
+    reach = 4.0 * np.tanh(depth / 4.0)  # flattens out smoothly: a kink would be an arbitrage
     smile = 1.0 - 0.11 * reach + 0.028 * reach * reach
     term = 0.92 + 0.16 * np.sqrt(np.clip(years, 0.0, 2.0))
     return np.maximum(level * term * smile, 0.03)

@@ -162,10 +162,16 @@ def _sides(contracts: Sequence[Contract], values: Values) -> tuple[Floats, Float
     options = np.array([contract.is_option for contract in contracts])
     wide = np.array([2.0 if contract.trading_class in {"SPX", "SPXW"} else 1.0 for contract in contracts])
     width = np.where(options, wide * (0.015 + 0.004 * values.price) * (1 + 0.35 * np.abs(values.depth)), 0.01)
-    steps = np.array([_step(contract, float(price)) for contract, price in zip(contracts, values.price, strict=True)])
-    bid = np.maximum(np.floor((values.price - width / 2) / steps) * steps, 0.0)
-    ask = np.maximum(np.ceil((values.price + width / 2) / steps), 1) * steps
-    return np.round(bid, 4), np.round(np.maximum(ask, bid + steps), 4)
+    step = _steps(contracts, values.price)
+    bid = np.maximum(np.floor((values.price - width / 2) / step) * step, 0.0)
+    ask = np.maximum(np.ceil((values.price + width / 2) / step) * step, bid + step)
+    # A side that came to lie across an edge of the rule moves outwards to the wider steps there.
+    wider = _steps(contracts, ask)
+    return np.round(bid, 4), np.round(np.ceil(np.round(ask / wider, 6)) * wider, 4)
+
+
+def _steps(contracts: Sequence[Contract], prices: Floats) -> Floats:
+    return np.array([_step(contract, float(price)) for contract, price in zip(contracts, prices, strict=True)])
 
 
 def _step(contract: Contract, price: float) -> float:

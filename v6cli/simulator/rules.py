@@ -90,10 +90,12 @@ def strike_of(rule: str | float, template: Contract, family: OptionClass, market
 def _by_delta(wanted: float, template: Contract, listed: list[float], market: Market, opened: datetime) -> float:
     if template.expiry is None or template.right is None:
         raise BadConfiguration("a strike by delta needs an option's expiry and right")
-    candidates = [option(template.trading_class, template.expiry, strike, template.right) for strike in listed]
+    spot = float(market.path(template.symbol, np.array([opened.timestamp()]))[0])
+    near = [strike for strike in listed if abs(strike / spot - 1) < 0.2]
+    candidates = [option(template.trading_class, template.expiry, strike, template.right) for strike in near]
     values = market.values(candidates, np.array([opened.timestamp()]))
     distance = np.abs(np.abs(market.greeks(candidates, values, values.volatility).delta) - wanted)
-    return listed[int(np.argmin(distance))]
+    return near[int(np.argmin(distance))]
 
 
 def nearest(listed: list[float], wanted: float) -> float:
