@@ -1,0 +1,103 @@
+"""What every test may use: a short-lived home, a running demo, and v6 as its user runs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from v6cli import clock
+from v6cli.home import Home
+from v6cli.install import new_home
+
+ROOT = Path(__file__).parent.parent
+V6 = [sys.executable, "-P", "-m", "v6cli"]
+
+
+@pytest.fixture(autouse=True)
+def _wall_time_again() -> Iterator[None]:
+    """Home time is the process's: a test that ran it faster leaves it as it was."""
+    yield
+    clock.start()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("V6_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder with a short path: sockets live below it."""
+    made = Path(tempfile.mkdtemp(prefix="v6-", dir="/tmp"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def demo_home(folder: Path) -> Home:
+    """A demo home in which nothing runs, its gateway on a free port."""
+    return new_home.make(folder / "home", "demo", port=free_port())
+
+
+def free_port() -> int:
+    """A port of loopback on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def v6():
+    """Run v6 as its user does: a process of its own, in a given folder."""
+
+    def run(*argv: object, cwd: Path | str = "/", check: int | None = None, environment: dict[str, str] | None = None, **options) -> subprocess.CompletedProcess[str]:
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("V6_")} | {"COLUMNS": "80", "PYTHONPATH": str(ROOT)} | (environment or {})
+        done = subprocess.run(
+            [*V6, *map(str, argv)], cwd=cwd, env=variables, capture_output=True, text=True, timeout=options.pop("timeout", 100), stdin=subprocess.DEVNULL, check=False, **options
+        )
+        if check is not None:
+            assert done.returncode == check, f"v6 {' '.join(map(str, argv))}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+class Demo:
+    """A running demo: its home, and v6 in it."""
+
+    def __init__(self, home: Home, run) -> None:
+        self.home = home
+        self._run = run
+
+    def v6(self, *argv: object, **options) -> subprocess.CompletedProcess[str]:
+        return self._run(*argv, cwd=self.home.root, **options)
+
+
+@pytest.fixture(scope="session")
+def demo(v6) -> Iterator[Demo]:
+    """A demo that runs as long as the tests of this process; those that stop something in it start it again."""
+    made = Path(tempfile.mkdtemp(prefix="v6-demo-", dir="/tmp"))
+    home = new_home.make(made / "d", "demo", port=free_port())
+    try:
+        v6("demo", home.root, check=0)
+        yield Demo(home, v6)
+    finally:
+        v6("demo", "--stop", home.root)
+        shutil.rmtree(made, ignore_errors=True)

@@ -1,0 +1,210 @@
+"""The command line itself: registry, help, typos, shared options, exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from v6cli import errors, main, settings
+from v6cli.app import FORMATS, App
+from v6cli.main import REGISTRY, SECTIONS, command_lines, root
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = [" ".join(words) for words in command_lines()]
+
+
+def resolve(words: list[str]) -> click.Command:
+    """The command that words name. Raises click's own errors."""
+    command: click.Command = root
+    context = click.Context(root, info_name="v6", obj=App())
+    for word in words:
+        assert isinstance(command, click.Group)
+        found = command.get_command(context, word)
+        assert found is not None, f"no command {word!r} in {' '.join(words)}"
+        command = found
+    return command
+
+
+def parse(line: str) -> None:
+    """Parse a command line against the registry without running it; asserts that it is one."""
+    words = shlex.split(line)
+    assert words[0] == "v6"
+    words = words[1:]
+    command: click.Command = root
+    context = click.Context(root, info_name="v6", obj=App())
+    while True:
+        rest = command.make_parser(context).parse_args(list(words))[1] if isinstance(command, click.Group) else []
+        if not isinstance(command, click.Group) or not rest:
+            break
+        found = command.get_command(context, rest[0])
+        assert found is not None, f"{line!r}: no command {rest[0]!r}"
+        command, words = found, rest[1:]
+    if isinstance(command, click.Group):
+        return
+    context = click.Context(command, info_name=command.name, obj=App(), parent=context)
+    command.parse_args(context, list(words))
+
+
+def test_help_groups_commands_by_section_of_the_runbook(v6) -> None:
+    shown = v6("--help", check=0).stdout
+    sections = [section for section in SECTIONS if any(entry.section == section for entry in REGISTRY)]
+    positions = [shown.index(f"\n{section}:") for section in sections]
+    assert positions == sorted(positions)
+    for entry in REGISTRY:
+        assert re.search(rf"^  {entry.name} +{re.escape(entry.text)}$", shown, re.MULTILINE), entry.name
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_help_imports_no_command() -> None:
+    code = "import sys\nfrom v6cli.main import run\nrun(['--help'])\nprint([n for n in sys.modules if n.startswith('v6cli.commands.')], file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_explains_itself(line: str) -> None:
+    command = resolve(line.split())
+    text = command.get_help(click.Context(command, info_name=f"v6 {line}", obj=App()))
+    assert re.search(r"when to use:", text, re.IGNORECASE), f"v6 {line} does not say when to use it"
+    assert "Exit codes:" in text, f"v6 {line} does not list its exit codes"
+    examples = re.findall(r"^ +(v6 .*)$", text.split("Examples:")[1], re.MULTILINE)
+    assert len(examples) >= 2, f"v6 {line} has fewer than two examples"
+    for example in examples:
+        parse(example)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_help_fits_a_terminal(line: str) -> None:
+    command = resolve(line.split())
+    text = command.get_help(click.Context(command, info_name=f"v6 {line}", obj=App(), terminal_width=80))
+    too_long = [row for row in text.splitlines() if len(row) > 90]
+    assert not too_long, too_long
+
+
+def named_lines() -> list[tuple[str, str]]:
+    """Every v6 command line in code, documents and TOML, with where it stands."""
+    found = []
+    pattern = re.compile(r"(?:^|[`\"'\s(])(v6(?: +(?:[a-z][\w-]*|--?[\w-]+|[A-Z~/\w.:=-]+))+)")
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
+        for quoted in re.findall(r"`(v6 [^`\n]+)`", path.read_text()) + re.findall(r"^\$ (v6 .*)$", path.read_text(), re.MULTILINE):
+            found.append((path.name, quoted))
+    for path in [*(ROOT / "v6cli").rglob("*.py"), *(ROOT / "commands").rglob("*.py")]:
+        if any(parent.is_symlink() for parent in path.parents):
+            continue
+        for match in re.findall(r"next_step=\"(v6 [^\"]+)\"", path.read_text()) + re.findall(r"advice=\"(v6 [^\"]+)\"", path.read_text()):
+            found.append((str(path.relative_to(ROOT)), match))
+        for quoted in re.findall(r"`(v6 [^`\n]+)`", path.read_text()):
+            found.append((str(path.relative_to(ROOT)), quoted))
+    assert pattern
+    return found
+
+
+@pytest.mark.parametrize(("place", "line"), named_lines(), ids=lambda value: value)
+def test_every_command_line_named_anywhere_is_one(place: str, line: str) -> None:
+    parse(re.split(r" shows | \(|, | then ", line)[0].replace("KEY VALUE", "limits.delta 1").replace("account ID", "account DU1234567"))
+
+
+def test_fixes_and_services_name_command_lines() -> None:
+    from v6cli.services.catalogue import SERVICES
+
+    for service in SERVICES:
+        parse("v6 " + " ".join(service.argv))
+    text = (ROOT / "v6cli/health/checks.py").read_text()
+    fixes = re.findall(r"Fix\(\(([^)]*)\)", text)
+    assert fixes
+    for fix in fixes:
+        parse("v6 " + " ".join(re.findall(r'"([^"]+)"', fix)))
+
+
+def test_a_typo_gets_a_suggestion(v6) -> None:
+    done = v6("moring-check", check=64)
+    assert "Did you mean morning-check?" in done.stderr
+    assert "config show" not in done.stderr
+    assert "Did you mean show?" in v6("config", "shwo", check=64).stderr
+
+
+@pytest.mark.parametrize("argv", [("-o", "json", "config", "show"), ("config", "-o", "json", "show"), ("config", "show", "-o", "json")])
+def test_shared_options_go_anywhere(v6, demo_home, argv: tuple[str, ...]) -> None:
+    done = v6("--home", demo_home, *argv, check=0)
+    assert json.loads(done.stdout)["schema"] == "v6.config/1"
+
+
+def test_two_values_of_one_shared_option_are_a_usage_error(v6, demo_home) -> None:
+    done = v6("-o", "json", "--home", demo_home, "config", "show", "-o", "csv", check=64)
+    assert "json and csv" in done.stderr
+
+
+def test_version(v6) -> None:
+    assert v6("--version", check=0).stdout == "v6 0.1.0\n"
+
+
+def test_a_bug_leaves_a_traceback_in_the_log_and_one_line_on_the_screen(demo_home, monkeypatch, capsys) -> None:
+    def broken(*_arguments: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(settings, "load_with_sources", broken)
+    assert main.run(["--home", str(demo_home.root), "config", "show"]) == 70
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    assert str(demo_home.log) in shown
+    assert "ZeroDivisionError" in demo_home.log.read_text()
+
+
+def test_interrupted_is_130(demo_home, monkeypatch, capsys) -> None:
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(settings, "load_with_sources", interrupted)
+    assert main.run(["--home", str(demo_home.root), "config", "show"]) == 130
+    assert capsys.readouterr().err == "v6: interrupted\n"
+
+
+def test_a_closed_pipe_is_no_failure(demo_home) -> None:
+    line = f"{shlex.join([sys.executable, '-P', '-m', 'v6cli', '--home', str(demo_home.root), 'config', 'show'])} | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_exit_codes_are_the_documented_ones() -> None:
+    codes = {error.__name__: error.exit_code for error in vars(errors).values() if isinstance(error, type) and issubclass(error, errors.V6Error)}
+    assert codes == {
+        "V6Error": 70,
+        "UsageError": 64,
+        "BadInput": 65,
+        "Unavailable": 69,
+        "GatewayUnavailable": 69,
+        "ServiceUnavailable": 69,
+        "CannotWrite": 74,
+        "OutcomeUnknown": 75,
+        "Refused": 77,
+        "BadConfiguration": 78,
+    }
+
+
+def test_the_command_takes_no_code_of_the_working_folder(v6, folder: Path, demo_home) -> None:
+    (folder / "click.py").write_text("raise SystemExit('code of the working folder ran')")
+    v6("--home", demo_home, "config", "path", cwd=folder, check=0)
+
+
+def test_formats_and_dependencies_agree_with_the_documents() -> None:
+    assert f"-o {'|'.join(FORMATS)}" in (ROOT / "README.md").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    wanted = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
+    for requirement in wanted:
+        name = re.split(r"[<>=\[;! ]", requirement)[0].lower().replace("_", "-")
+        assert name in pinned, f"{name} is not pinned in constraints.txt"
+
+
+def test_constraints_name_versions_and_nothing_else() -> None:
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!-]+", line), line
