@@ -104,7 +104,7 @@ class Server:
             raise UsageError(f"{self.path.stem} knows no {name!r}", next_step=f"it knows {', '.join(sorted(self._verbs))}")
         signature = inspect.signature(verb)
         if "report" in signature.parameters:
-            arguments = {**arguments, "report": lambda event: _write(writer, _event_line(event))}
+            arguments = {**arguments, "report": lambda event: _write(writer, {"event": type(event).__name__, "of": event})}
         try:
             signature.bind(**arguments)
         except TypeError as error:
@@ -255,10 +255,6 @@ def _write(writer: asyncio.StreamWriter, message: dict[str, object]) -> None:
     except (BadInput, TypeError) as error:
         line = _encode(_told(V6Error(f"the answer cannot be sent: {error}")))
     writer.write(line)
-
-
-def _event_line(event: events.Event) -> dict[str, object]:
-    return {"event": type(event).__name__, "of": event}
 
 
 def _told(error: V6Error) -> dict[str, object]:

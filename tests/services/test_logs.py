@@ -215,12 +215,13 @@ def test_following_goes_on_across_rotation_removal_and_truncation(log: Path, qui
 
 def test_following_misses_nothing_of_a_busy_log_that_is_rotated(log: Path, quick: None) -> None:
     def write() -> None:
-        for n in range(2000):
+        for n in range(1000):
             with log.open("a") as writing:
                 writing.write(record(n, str(n)))
             if n % 100 == 99:
                 log.rename(log.with_name("v6-trading.log.1"))
-                time.sleep(0.05)
+            if n % 100 == 50:
+                time.sleep(0.1)
         ended.set()
 
     log.write_text("")
@@ -228,7 +229,7 @@ def test_following_misses_nothing_of_a_busy_log_that_is_rotated(log: Path, quick
     writer = threading.Thread(target=write)
     stream = logs.follow([log], ended=ended.is_set)
     threading.Timer(0.05, writer.start).start()
-    assert texts(list(stream)) == [str(n) for n in range(2000)]
+    assert texts(list(stream)) == [str(n) for n in range(1000)]
     writer.join()
 
 

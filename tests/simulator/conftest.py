@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from v6cli import clock
+from v6cli.simulator import scenario as scenarios
+from v6cli.simulator.server import Gateway
 
 # The libraries' event package asks for a loop when it is imported; kept, so that it is not closed by the collector.
 _import_loop = asyncio.new_event_loop()
@@ -17,9 +19,6 @@ try:
     import ib_async as ib_library
 except ImportError:
     import ib_insync as ib_library
-
-from v6cli.simulator import scenario as scenarios
-from v6cli.simulator.server import Gateway
 
 #: A Tuesday in November, an hour after the open.
 TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
@@ -39,10 +38,10 @@ def _wall_time_again():
 
 @pytest.fixture
 def at():
-    """Set home time, which goes on from there."""
+    """Set home time, which goes on from there, ``rate`` times as fast as the wall's."""
 
-    def set_clock(moment=TUESDAY):
-        clock.start(1.0, moment, clock.wall())
+    def set_clock(moment=TUESDAY, rate=1.0):
+        clock.start(rate, moment, clock.wall())
 
     return set_clock
 

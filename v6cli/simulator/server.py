@@ -58,10 +58,10 @@ class Gateway:
         self.account = Account(scenario, self.market, clock.now())
         self.quoter = Quoter(self.market, self.account.holdings)
         self.faults = Faults()
-        self.faults.changed = self._announce
         for entry in scenario.faults:
             parameters: dict[str, Parameter] = {key: value for key, value in entry.items() if key != "name"}
             self.faults.set(str(entry["name"]), **parameters)
+        self.faults.changed = self._announce
         self._connections: dict[Connection, None] = {}
         self._clients: dict[int, Connection] = {}
         self._next_ids: dict[int, int] = {}
