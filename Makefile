@@ -12,7 +12,7 @@ test:
 	$(PYTHON) -m pytest
 
 bench:
-	$(PYTHON) -m tests.bench
+	$(PYTHON) tests/bench/run.py
 
 torture:
 	$(PYTHON) -m pytest tests -m "slow or machine"
@@ -20,4 +20,4 @@ torture:
 soak: torture
 
 docs completions:
-	$(PYTHON) -m tests.generate
+	$(PYTHON) tests/generate.py

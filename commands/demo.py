@@ -28,7 +28,8 @@ def command(app: App, folder: Path | None, scenario: str | None, check: bool, st
     morning checklist; print what to try next.
 
     \b
-    If it fails: v6 demo --stop, then v6 demo again. Logs are in the demo's logs folder.
+    If it fails: v6 demo --stop, then v6 demo again. Logs are in the
+    demo's logs folder.
 
     \b
     Exit codes: those of the checklist: 0 healthy, 1 degraded, 2 unhealthy.

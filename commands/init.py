@@ -23,10 +23,12 @@ def command(app: App, folder: Path, profile: str, account: str, port: int | None
     When to use: once per account. It asks nothing and never overwrites: a folder that is a home already is refused.
 
     \b
-    If it fails: the message names what cannot be used; nothing was written where the settings are refused.
+    If it fails: the message names what cannot be used; nothing was
+    written where the settings are refused.
 
     \b
-    Exit codes: 0; 74 the folder cannot be written; 77 it is a home already; 78 account and profile do not fit.
+    Exit codes: 0; 74 the folder cannot be written; 77 it is a home already;
+    78 account and profile do not fit.
 
     \b
     Examples:

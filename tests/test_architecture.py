@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 
 GROUND = [
     {"errors", "models"},
-    {"clock", "home", "files", "secrets", "results", "pricing", "events"},
+    {"clock"},
+    {"home", "files", "secrets", "results", "pricing", "events"},
     {"settings", "locks", "control", "procedure", "logs", "sessions"},
     {"latch"},
 ]
@@ -24,6 +25,7 @@ FLOORS = [
     {"app"},
     {"options", "completion"},
     {"main"},
+    {"commands"},
 ]
 LEVEL = {name: level for level, names in enumerate([*GROUND, *FLOORS]) for name in names}
 APART = FLOORS[0] | {"console"}  # rooms that never import each other

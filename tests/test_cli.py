@@ -85,14 +85,13 @@ def test_every_command_explains_itself(line: str) -> None:
 def test_help_fits_a_terminal(line: str) -> None:
     command = resolve(line.split())
     text = command.get_help(click.Context(command, info_name=f"v6 {line}", obj=App(), terminal_width=80))
-    too_long = [row for row in text.splitlines() if len(row) > 90]
+    too_long = [row for row in text.splitlines() if len(row) > 88]
     assert not too_long, too_long
 
 
 def named_lines() -> list[tuple[str, str]]:
     """Every v6 command line in code, documents and TOML, with where it stands."""
     found = []
-    pattern = re.compile(r"(?:^|[`\"'\s(])(v6(?: +(?:[a-z][\w-]*|--?[\w-]+|[A-Z~/\w.:=-]+))+)")
     for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
         for quoted in re.findall(r"`(v6 [^`\n]+)`", path.read_text()) + re.findall(r"^\$ (v6 .*)$", path.read_text(), re.MULTILINE):
             found.append((path.name, quoted))
@@ -103,13 +102,17 @@ def named_lines() -> list[tuple[str, str]]:
             found.append((str(path.relative_to(ROOT)), match))
         for quoted in re.findall(r"`(v6 [^`\n]+)`", path.read_text()):
             found.append((str(path.relative_to(ROOT)), quoted))
-    assert pattern
     return found
 
 
 @pytest.mark.parametrize(("place", "line"), named_lines(), ids=lambda value: value)
 def test_every_command_line_named_anywhere_is_one(place: str, line: str) -> None:
-    parse(re.split(r" shows | \(|, | then ", line)[0].replace("KEY VALUE", "limits.delta 1").replace("account ID", "account DU1234567"))
+    """Documents may name a command without its arguments, and say more behind it."""
+    command_line = re.split(r" shows | \(|, | then | with ", line)[0].replace("KEY VALUE", "limits.delta 1").replace("account ID", "account DU1234567")
+    try:
+        parse(command_line)
+    except click.MissingParameter:
+        assert len(command_line.split()) == 2, f"{place}: {line}"
 
 
 def test_fixes_and_services_name_command_lines() -> None:
@@ -164,7 +167,7 @@ def test_interrupted_is_130(demo_home, monkeypatch, capsys) -> None:
 
     monkeypatch.setattr(settings, "load_with_sources", interrupted)
     assert main.run(["--home", str(demo_home.root), "config", "show"]) == 130
-    assert capsys.readouterr().err == "v6: interrupted\n"
+    assert capsys.readouterr().err.strip() == "v6: interrupted"
 
 
 def test_a_closed_pipe_is_no_failure(demo_home) -> None:

@@ -99,7 +99,7 @@ def test_beyond_the_calendar_nothing_is_guessed() -> None:
     for ask in (lambda: sessions.session(last + timedelta(days=1)), lambda: sessions.following(last), lambda: sessions.last_sessions(2, date(2020, 1, 2))):
         with pytest.raises(BadConfiguration, match="covers 2020-01-01 to ") as failure:
             ask()
-        assert failure.value.next_step == "v6 update"
+        assert failure.value.next_step == "install a newer v6"
 
 
 @pytest.mark.parametrize("content", [None, "", "first = 3", 'first = 2020-01-01\nlast = 2020-02-01\nopens = "late"'])

@@ -48,17 +48,6 @@ def scenarios(_ctx: click.Context, _parameter: click.Parameter, incomplete: str)
     return sorted(path.stem for path in folder.glob("*.toml") if path.stem.startswith(incomplete))
 
 
-def script(shell: str) -> str:
-    """The completion script of one shell."""
-    from click.shell_completion import get_completion_class
-
-    from v6cli.main import root
-
-    generator = get_completion_class(shell)
-    assert generator is not None
-    return generator(root, {}, "v6", "_V6_COMPLETE").source().strip() + "\n"
-
-
 def packaged(shell: str) -> Path:
     """The generated file of one shell, as shipped."""
     return Path(__file__).parent / "completions" / f"v6.{shell}"

@@ -160,6 +160,15 @@ root = LazyGroup(
 )
 
 
+def completion_script(shell: str) -> str:
+    """The completion script of bash, zsh or fish, as ``completions/`` ships it."""
+    from click.shell_completion import get_completion_class
+
+    generator = get_completion_class(shell)
+    assert generator is not None
+    return generator(root, {}, "v6", "_V6_COMPLETE").source().strip() + "\n"
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run one command line and end the process with its exit code."""
     sys.exit(run(argv))

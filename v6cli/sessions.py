@@ -52,16 +52,11 @@ class _Calendar(NamedTuple):
     early_closes: dict[date, time]
 
 
-def today() -> date:
-    """The date in New York."""
-    return clock.now().astimezone(clock.eastern()).date()
-
-
 def session(day: date) -> Session | None:
     """The session of a day, or None where the market stays closed. Raises BadConfiguration beyond the calendar."""
     calendar = _calendar()
     if not calendar.first <= day <= calendar.last:
-        raise BadConfiguration(f"the market calendar covers {calendar.first} to {calendar.last}, not {day}", next_step="v6 update")
+        raise BadConfiguration(f"the market calendar covers {calendar.first} to {calendar.last}, not {day}", next_step="install a newer v6")
     if day.weekday() >= 5 or day in calendar.holidays:
         return None
     return Session(day, _eastern(day, calendar.opens), _eastern(day, calendar.early_closes.get(day, calendar.closes)))

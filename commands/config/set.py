@@ -21,7 +21,8 @@ def command(app: App, key: str, value: str, dry_run: bool) -> None:
     the difference is shown, and running services take it up at their next cycle.
 
     \b
-    Exit codes: 0; 64 no such key; 74 the file cannot be written; 78 the value cannot be used (nothing is changed).
+    Exit codes: 0; 64 no such key; 74 the file cannot be written;
+    78 the value cannot be used (nothing is changed).
 
     \b
     Examples:

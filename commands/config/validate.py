@@ -14,7 +14,8 @@ def command(app: App) -> None:
     the new ones, so nothing is lost while the file is wrong.
 
     \b
-    Exit codes: 0 they can be used; 78 they cannot (file, key, value and what is allowed are named).
+    Exit codes: 0 they can be used; 78 they cannot (file, key, value and what is
+    allowed are named).
 
     \b
     Examples:

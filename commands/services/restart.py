@@ -22,7 +22,8 @@ def command(app: App, names: tuple[str, ...], dry_run: bool) -> None:
     If it fails: the service that did not stop or come up is named.
 
     \b
-    Exit codes: 0 all run; 64 no such service; 69 one did not come up; 75 one still runs.
+    Exit codes: 0 all run; 64 no such service; 69 one did not come up;
+    75 one still runs.
 
     \b
     Examples:

@@ -125,7 +125,7 @@ def entry(state: State, identity: int) -> Entry:
     """One act by its id. Raises BadInput."""
     found = state.row(f"SELECT {_COLUMNS} FROM journal WHERE id = ?", (identity,))  # noqa: S608
     if found is None:
-        raise BadInput(f"the journal has no entry {identity}", next_step="v6 journal")
+        raise BadInput(f"the journal has no entry {identity}", next_step="use an id that the journal lists")
     return _entry(found)
 
 
