@@ -54,6 +54,9 @@ class Unavailable(V6Error):
 class GatewayUnavailable(Unavailable):
     """The IB gateway does not answer, or not in time."""
 
+    def __init__(self, message: str, *, next_step: str | None = "v6 health") -> None:
+        super().__init__(message, next_step=next_step)
+
 
 class ServiceUnavailable(Unavailable):
     """A service, or the supervisor that hosts it, does not answer."""

@@ -104,6 +104,11 @@ def bar(used: float | None, width: int = 10) -> str:
     return "█" * full + "░" * (width - full) + (">" if used > 1 else "")
 
 
+def count(number: int, noun: str) -> str:
+    """A number with its noun: ``1 alert``, ``2 alerts``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def compact(value: float, decimals: int) -> str:
     """A number with at most ``decimals`` decimals and no trailing zeros; a rounded zero carries no sign."""
     text = f"{value:.{decimals}f}"

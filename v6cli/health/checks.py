@@ -11,6 +11,7 @@ from v6cli.health.gather import GatewayFacts, Machine, sizes
 from v6cli.latch import Latch, TradingState
 from v6cli.models import Account, GreekSource, Severity
 from v6cli.procedure import Finding, Fix, Status
+from v6cli.results import count
 from v6cli.services.backend import ServiceState
 from v6cli.services.logs import Repeated
 from v6cli.settings import Settings
@@ -25,10 +26,11 @@ def unknown(subject: str, error: V6Error, fix: Fix | None = None) -> Finding:
     return Finding(subject, Status.UNKNOWN, error.message, fix=fix, advice="" if fix else error.next_step or "")
 
 
-def gateway_down(error: V6Error, running: Sequence[str], settings: Settings) -> Finding:
-    """The gateway could not be asked: with what is known of its process, and what to do."""
-    if settings.gateway.simulated:
-        return Finding("gateway", Status.UNHEALTHY, f"IB gateway: {error.message}", fix=Fix(("services", "restart", "ib-gateway")))
+def gateway_down(error: V6Error, running: Sequence[str], hosted: ServiceState | None) -> Finding:
+    """The gateway could not be asked: with what is known of its process, and what to do. ``hosted`` is one that v6 runs."""
+    if hosted is not None:
+        verb = "restart" if hosted.state == "running" else "start"
+        return Finding("gateway", Status.UNHEALTHY, f"IB gateway: {error.message}", fix=Fix(("services", verb, hosted.name)))
     process = f"its process runs: {', '.join(running)}" if running else "no gateway process on this machine"
     return Finding("gateway", Status.UNHEALTHY, f"IB gateway: {error.message} ({process})", advice="start IB Gateway and log in, or check gateway.host and gateway.port")
 
@@ -95,7 +97,7 @@ def positions_match(seen: Mirror | None, facts: GatewayFacts) -> Finding:
     if not wrong:
         return Finding("positions", Status.OK, f"all {len(theirs)} positions synced")
     first = wrong[0]
-    text = f"{len(wrong)} positions differ from the gateway, such as {names[first]}: {ours.get(first, 0.0):g} recorded, {theirs.get(first, 0.0):g} held"
+    text = f"{count(len(wrong), 'position')} not as at the gateway, such as {names[first]}: {ours.get(first, 0.0):g} recorded, {theirs.get(first, 0.0):g} held"
     return Finding("positions", Status.DEGRADED, text, fix=FORCE_SYNC)
 
 
@@ -123,7 +125,7 @@ def services(states: Sequence[ServiceState]) -> list[Finding]:
     running = [one for one in states if one.state == "running"]
     if running:
         restarts = sum(one.restarts for one in running)
-        found.append(Finding("services", Status.OK, f"{len(running)} of {len(states)} services run" + (f", {restarts} restarts" if restarts else "")))
+        found.append(Finding("services", Status.OK, f"{len(running)} of {len(states)} services run" + (f", {count(restarts, 'restart')}" if restarts else "")))
     for one in states:
         if one.state == "running":
             continue
@@ -161,9 +163,9 @@ def alerts(raised: Sequence[RaisedAlert]) -> Finding:
     """Alerts that nobody has acknowledged."""
     unseen = [one for one in raised if one.acknowledged_at is None]
     if not unseen:
-        return Finding("alerts", Status.OK, f"{len(raised)} alerts open, all acknowledged" if raised else "no open alerts")
+        return Finding("alerts", Status.OK, f"{count(len(raised), 'alert')} open, all acknowledged" if raised else "no open alerts")
     critical = any(one.severity is Severity.CRITICAL for one in unseen)
-    text = f"{len(unseen)} alerts not acknowledged: {unseen[0].text}"
+    text = f"{count(len(unseen), 'alert')} not acknowledged: {unseen[0].text}"
     return Finding("alerts", Status.UNHEALTHY if critical else Status.DEGRADED, text, fix=Fix(("alerts", "ack")))
 
 
@@ -174,4 +176,4 @@ def errors(summaries: Sequence[Repeated], settings: Settings) -> Finding:
     if not total:
         return Finding("logs", Status.OK, f"no errors in the last {span}")
     first = summaries[0]
-    return Finding("logs", Status.DEGRADED, f"{total} errors in the last {span}, such as: {first.text}", advice="v6 logs -p error --since 24h")
+    return Finding("logs", Status.DEGRADED, f"{count(total, 'error')} in the last {span}, such as: {first.text}", advice="v6 logs -p error --since 24h")

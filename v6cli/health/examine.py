@@ -13,6 +13,7 @@ from v6cli.health.gather import Facts, window
 from v6cli.portfolio import limits
 from v6cli.portfolio.limits import Measure
 from v6cli.procedure import Finding, Status
+from v6cli.services.backend import ServiceState
 
 
 async def gateway(facts: Facts) -> list[Finding]:
@@ -20,8 +21,17 @@ async def gateway(facts: Facts) -> list[Finding]:
     try:
         seen = await facts.gateway()
     except V6Error as error:
-        return [checks.gateway_down(error, await facts.gateway_process(), facts.settings), Finding("account", Status.UNKNOWN, "account and buying power unknown: the gateway does not answer")]
+        return [checks.gateway_down(error, await facts.gateway_process(), await _hosted_gateway(facts)), Finding("account", Status.UNKNOWN, "account and buying power unknown: the gateway does not answer")]
     return [*checks.gateway(seen, facts.settings), checks.account(seen.account)]
+
+
+async def _hosted_gateway(facts: Facts) -> ServiceState | None:
+    """The gateway among this home's services, where v6 runs it itself."""
+    try:
+        states = await facts.services()
+    except V6Error:
+        return None
+    return next((one for one in states if one.name == "ib-gateway"), None)
 
 
 async def services(facts: Facts) -> list[Finding]:

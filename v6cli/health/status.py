@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from v6cli import clock
+from v6cli.errors import V6Error
 from v6cli.health import examine
 from v6cli.health.gather import Facts
 from v6cli.portfolio.greeks import roll_up
@@ -46,8 +47,6 @@ def _summary(findings: list[Finding]) -> str:
 
 
 async def _mirror(facts: Facts) -> Mirror | None:
-    from v6cli.errors import V6Error
-
     try:
         return (await facts.state()).mirror
     except V6Error:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from v6cli.models import Account, Greeks, Position
-from v6cli.portfolio.greeks import RollUp, roll_up
+from v6cli.portfolio.greeks import RollUp, of_position, roll_up
 from v6cli.procedure import Finding, Fix, Status, verdict
 from v6cli.results import Column, Table, bar
 from v6cli.settings import Limits
@@ -36,9 +36,10 @@ class Measure(Struct, frozen=True):
 def measure(positions: Sequence[Position], greeks: Mapping[int, Greeks], account: Account | None, limits: Limits) -> list[Measure]:
     """Delta, gamma and the largest symbol against their limits."""
     rolled = roll_up(positions, greeks)
+    silent = next((str(one.contract) for one in positions if of_position(one, greeks.get(one.contract.con_id)).unknown), "")
     return [
-        _greek("delta", rolled, limits.delta, limits.near, "share equivalents"),
-        _greek("gamma", rolled, limits.gamma, limits.near, "share equivalents per 1.00"),
+        _greek("delta", rolled, silent, limits.delta, limits.near, "share equivalents"),
+        _greek("gamma", rolled, silent, limits.gamma, limits.near, "share equivalents per 1.00"),
         _concentration(positions, account, limits),
     ]
 
@@ -88,9 +89,9 @@ def findings(measures: Sequence[Measure]) -> list[Finding]:
     ]
 
 
-def _greek(name: str, rolled: RollUp, limit: float, near: float, unit: str) -> Measure:
+def _greek(name: str, rolled: RollUp, silent: str, limit: float, near: float, unit: str) -> Measure:
     if not rolled.complete:
-        text = f"{name} unknown: {rolled.total.unknown} of {rolled.total.legs} legs have no greeks"
+        text = f"{name} unknown: no greeks for {rolled.total.unknown} of {rolled.total.legs} legs, such as {silent}"
         return Measure(name, None, limit, Status.UNKNOWN, text, unit)
     value = float(getattr(rolled.total, name))
     status = _status(abs(value) / limit, near)
