@@ -119,13 +119,16 @@ def test_a_commit_that_stops_leaves_the_sync_before_and_the_next_repairs(
     assert reader.positions(lake, START + timedelta(minutes=2)) == (second if named else first).positions
 
 
+@pytest.mark.parametrize("before", [False, True], ids=["after", "before"])
 @pytest.mark.parametrize("name", ORDER)
-def test_a_run_that_is_committed_again_counts_once(lake: Path, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_run_that_is_committed_again_counts_once(
+    lake: Path, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, name: str, before: bool
+) -> None:
     keeper = Writer(lake)
     keeper.commit(batch(1))
     second = batch(2, executions=(fill(1),))
     with monkeypatch.context() as patch:
-        stop_after(patch, name)
+        stop_after(patch, name, before=before)
         with pytest.raises(Stopped):
             keeper.commit(second)
     keeper.commit(second)
@@ -357,13 +360,14 @@ def test_a_writer_that_does_not_end_is_named(lake: Path, batch: MakeBatch) -> No
 def test_a_lake_exchanged_under_a_writer_is_seen(lake: Path, batch: MakeBatch) -> None:
     keeper, other = Writer(lake), lake.with_name("other")
     tables.create(other)
-    keeper.commit(batch(1))
+    keeper.commit(batch(1, executions=(fill(9),)))
     writer.commit(other, batch(2, executions=(fill(1),)))
     lake.rename(lake.with_name("old"))
     other.rename(lake)
     keeper.commit(batch(3, executions=(fill(1), fill(2))))
     assert [record.run for record in reader.sync_runs(lake)] == ["r3", "r2"]
     assert picture(lake) == expected(batch(3), ["e1", "e2"])
+    assert count(lake, "executions") == 2
 
 
 def test_no_lake_is_not_made_by_a_commit(tmp_path: Path, batch: MakeBatch) -> None:

@@ -172,7 +172,7 @@ def test_a_client_that_reads_nothing_is_dropped_and_takes_no_memory(serve, raw, 
             lazy.connect(("127.0.0.1", connect.port))
             lazy.sendall(GREETING + raw.frame(71, 2, 2, ""))
             await until(lambda: 2 in gateway.clients)
-            lazy.setblocking(False)  # noqa: FBT003
+            lazy.setblocking(False)
             wanted = raw.frame(9, 8, 5, 0, "SPY", "OPT", "202612", 0, "", "", "SMART", "", "USD", "", "", 0, "", "")
             with contextlib.suppress(OSError):
                 for _ in range(200):

@@ -6,6 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from v6cli.models import Contract
+from v6cli.simulator.answers.account import contract_fields
+from v6cli.simulator.answers.order_messages import execution, open_order
+from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.scenario import AccountSpec, ExecutionSpec, OrderSpec, PositionSpec, Scenario, StrategySpec
 
 ACCOUNT = "DU1234567"
@@ -21,7 +25,9 @@ def errors_of(client):
     return found
 
 
-def test_connecting_learns_positions_portfolio_and_account(serve):
+def test_connecting_learns_positions_portfolio_and_account(serve, at):
+    at(rate=1e-9)  # values and portfolio arrive in two answers: time stands still between them
+
     async def act(gateway, connect):
         client = await connect()
         held = gateway.account.holdings
@@ -292,17 +298,33 @@ def test_history_is_kept_up_to_date(serve, library, until, at):
     serve("default", act)
 
 
-def test_history_that_does_not_exist_is_162(serve, library):
+@pytest.mark.parametrize(
+    ("end", "size", "duration", "what", "code"),
+    [
+        ("", "1 day", "1 D", "FEE_RATE", 162),
+        ("", "7 mins", "1 D", "TRADES", 321),
+        ("", "1 day", "1 fortnight", "TRADES", 321),
+        ("yesterday", "1 day", "1 D", "TRADES", 10314),
+        ("20261341 10:00:00", "1 day", "1 D", "TRADES", 10314),
+        ("", "1 sec", "30 D", "TRADES", 162),
+    ],
+)
+def test_history_that_does_not_exist_is_refused_with_its_code(serve, raw, end, size, duration, what, code):
     async def act(_gateway, connect):
-        client = await connect()
-        heard = errors_of(client)
-        stock = library.Stock("SPY", "SMART", "USD")
-        assert not await client.reqHistoricalDataAsync(stock, "", "1 D", "1 day", "FEE_RATE", True)
-        assert not await client.reqHistoricalDataAsync(stock, "", "1 fortnight", "1 day", "TRADES", True)
-        assert not await client.reqHistoricalDataAsync(stock, "", "1 D", "7 mins", "TRADES", True)
-        assert [code for _, code, _ in heard] == [162, 321, 321]
+        async with raw(connect.port, 1) as (reader, writer):
+            writer.write(raw.frame(20, 8, 0, "SPY", "STK", "", 0, "", "", "SMART", "", "USD", "", "", 0, end, size, duration, 1, what, 1, 0, ""))
+            await raw.read_until(reader, 4, 2, 8, code)
 
     serve("default", act)
+
+
+def test_the_long_messages_have_as_many_fields_as_the_clients_read():
+    """120 for a plain open order, 31 for an execution: with another count, ibapi drops them without a word."""
+    contract = Contract(1, "SPY", "STK")
+    order = Order(1, 1, 1, ACCOUNT, contract, "BUY", 1, "LMT")
+    fill = Execution("x", 1, 1, 1, ACCOUNT, contract, "BOT", 1, 1.0, datetime(2026, 11, 24, tzinfo=UTC))
+    assert len(open_order(order)) == 120
+    assert len(execution(-1, fill, contract_fields(contract))) == 31
 
 
 BOOK = Scenario(

@@ -131,7 +131,7 @@ def portfolio(built, market, now):
 def test_the_default_stays_inside_its_limits_at_any_hour_of_the_year(mode):
     """Opened at many moments of a year, and looked at for a day after."""
     worst_delta = worst_gamma = worst_share = 0.0
-    for sample in range(0, 366 * 24, 61):
+    for sample in range(0, 366 * 24, 83):
         opened = NOW + timedelta(hours=sample)
         built, market = account("default", opened, market=mode)
         for later in (0, 20):

@@ -226,19 +226,39 @@ def test_an_inner_block_may_fail_alone(state: State) -> None:
 
 
 def test_threads_take_turns(state: State) -> None:
-    def act(number: int) -> None:
-        for _ in range(20):
-            with state.transaction():
-                count = state.row("SELECT count(*) FROM runs WHERE kind = 'k'")
-                assert count is not None
-                state.write("INSERT INTO runs (run, kind, began, evidence) VALUES (?, 'k', ?, 'null')", (f"{number}-{count[0]}", "t"))
+    inside, order = threading.Event(), []
 
-    threads = [threading.Thread(target=act, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert state.row("SELECT count(*) FROM runs") == (80,)
+    def second() -> None:
+        inside.wait()
+        with state.transaction():
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    with pytest.raises(ZeroDivisionError), state.transaction():
+        journal.begin(state, "r1", "halt", [])
+        inside.set()
+        thread.join(0.1)
+        order.append("first")
+        _ = 1 / 0
+    thread.join()
+    assert order == ["first", "second"]
+    assert journal.entries(state) == []
+
+
+@pytest.mark.parametrize("doing", ["BEGIN EXCLUSIVE", "BEGIN"], ids=["writes", "reads"])
+def test_opening_waits_for_whoever_makes_the_file(home: Home, doing: str) -> None:
+    home.state_folder.mkdir(parents=True)
+    maker = sqlite3.connect(home.state, isolation_level=None, check_same_thread=False)
+    maker.execute("CREATE TABLE t (n)")
+    maker.execute(doing)
+    maker.execute("SELECT * FROM t").fetchall()
+    end = threading.Timer(0.2, lambda: maker.execute("COMMIT"))
+    end.start()
+    with open_state(home) as state:
+        assert state.row("PRAGMA journal_mode") == ("wal",)
+    end.join()
+    maker.close()
 
 
 RAISE_OFTEN = """
@@ -270,6 +290,7 @@ def test_a_copy_is_one_private_consistent_file(home: Home, state: State) -> None
     copied = Home(home.root / "copied")
     state.copy_to(copied.state)
     assert modes(copied.state_folder) == {"v6.sqlite": 0o600}
+    assert copied.state.read_bytes()[18:20] == bytes([1, 1]), "a file whose header says WAL cannot be read in a closed folder"
     with open_read_only(copied) as copy:
         assert journal.entries(copy) == [entry]
     with pytest.raises(CannotWrite, match="exists already"):

@@ -69,6 +69,20 @@ def test_a_reader_sees_one_sync_while_the_next_is_written(home: Home, state: Sta
         assert read.run == "r1"
 
 
+def test_reading_is_one_look(home: Home, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror.write(state, "r1", AT, ACCOUNT, positions=[CALL], greeks=[KNOWN])
+    real = mirror.positions
+
+    def positions(looked_at: State) -> list[Position]:
+        with open_state(home) as other:
+            mirror.write(other, "r2", AT, ACCOUNT, positions=[STOCK], greeks=[])
+        return real(looked_at)
+
+    monkeypatch.setattr(mirror, "positions", positions)
+    with open_read_only(home) as looking:
+        assert mirror.read(looking) == mirror.Mirror("r1", AT, ACCOUNT, [CALL], {2: KNOWN})
+
+
 def test_times_are_kept_in_utc(state: State) -> None:
     new_york = AT.astimezone(timezone(timedelta(hours=-5)))
     mirror.write(state, "r1", new_york, ACCOUNT, positions=[], greeks=[])

@@ -63,9 +63,9 @@ def day(value: date) -> str:
 
 def _highest_number(table: DeltaTable) -> int | None:
     """The highest ``number`` by the log's statistics alone; a file that has none makes every row count."""
-    actions = table.get_add_actions(flatten=True)
-    if actions.num_rows == 0:
+    if not table.file_uris():
         return None
+    actions = table.get_add_actions(flatten=True)
     if "max.number" not in actions.schema.names:
         return 0
     highest = actions.column("max.number").to_pylist()

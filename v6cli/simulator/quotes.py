@@ -167,7 +167,9 @@ def _sides(contracts: Sequence[Contract], values: Values) -> tuple[Floats, Float
     ask = np.maximum(np.ceil((values.price + width / 2) / step) * step, bid + step)
     # A side that came to lie across an edge of the rule moves outwards to the wider steps there.
     wider = _steps(contracts, ask)
-    return np.round(bid, 4), np.round(np.ceil(np.round(ask / wider, 6)) * wider, 4)
+    outer: Floats = np.ceil(np.round(ask / wider, 6)) * wider
+    inner: Floats = bid
+    return inner.round(4), outer.round(4)
 
 
 def _steps(contracts: Sequence[Contract], prices: Floats) -> Floats:

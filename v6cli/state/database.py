@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from v6cli import clock
 from v6cli.errors import BadConfiguration, CannotWrite
 from v6cli.files import FILE_MODE, private_folder, sync_folder
 from v6cli.home import Home
@@ -152,7 +151,7 @@ def open_state(home: Home) -> State:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         with _said(path, writing=True):
-            _use_wal(connection)
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             _migrate(connection, path)
@@ -216,19 +215,6 @@ def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
     found = _version(connection)
     if found > SCHEMA_VERSION:
         raise BadConfiguration(f"{path} was written by a newer v6: its schema is {found}, this one knows {SCHEMA_VERSION}", next_step="use that version of v6")
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Two processes that make the file at once get in each other's way here, and SQLite does not wait by itself."""
-    deadline = clock.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or clock.monotonic() >= deadline:
-                raise
-            clock.pause_blocking(0.02)
 
 
 def _connect_to_look(path: Path) -> sqlite3.Connection:

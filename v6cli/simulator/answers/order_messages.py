@@ -57,9 +57,7 @@ def open_order(order: Order, *, margins: tuple[Value, ...] = _NO_MARGINS, fee: V
         0,  # trigger method
         "",  # volatility
         0,  # volatility type
-        "None",  # delta-neutral order: named, so eight more fields about it follow its price
-        "",
-        *(0, "", "", "", "?", 0, 0, ""),
+        *("",) * 2,  # delta-neutral order and its price: eight more fields would follow a named one
         0,  # continuous update
         0,  # reference price type
         "",  # trailing stop price
@@ -160,9 +158,7 @@ def completed_order(order: Order) -> list[Value]:
         0,  # trigger method
         "",  # volatility
         0,  # volatility type
-        "None",  # delta-neutral order: named, so four more fields about it follow its price
-        "",
-        *(0, 0, 0, ""),
+        *("",) * 2,  # delta-neutral order and its price: four more fields would follow a named one
         0,  # continuous update
         0,  # reference price type
         "",  # trailing stop price
