@@ -5,6 +5,7 @@ The registry is static, so `v6 --help`, a typo and the shell's completion are an
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -177,6 +178,7 @@ def main(argv: list[str] | None = None) -> None:
 def run(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code; every failure has one line on stderr."""
     app = App()
+    os.umask(0o077)  # whatever v6 or a library writes is the owner's alone
     try:
         code = root.main(argv, prog_name="v6", standalone_mode=False, obj=app)
         sys.stdout.flush()
@@ -214,8 +216,6 @@ def _fail(app: App, message: str, next_step: str | None, code: int) -> int:
 
 def _closed_pipe() -> int:
     """The reader of our output went away (`| head`): not worth a word; stdout is pointed elsewhere so that exit does not complain."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 

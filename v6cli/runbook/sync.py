@@ -31,22 +31,23 @@ def fresh_for(state: State, settings: Settings) -> str | None:
     return clock.show_age(age) if age < settings.sync.fresh else None
 
 
-async def once(home: Home, settings: Settings, state: State, report: Report, *, dry_run: bool) -> SyncRun:
+async def once(home: Home, settings: Settings, state: State, report: Report, *, dry_run: bool, force: bool) -> SyncRun:
     """One sync. Raises GatewayUnavailable, Refused, CannotWrite."""
     try:
-        answer = await control.acall(home.control_socket(SERVICE), "sync", timeout=LONGEST, report=report, dry_run=dry_run)
+        answer = await control.acall(home.control_socket(SERVICE), "sync", timeout=LONGEST, report=report, dry_run=dry_run, force=force)
         return msgspec.convert(answer, SyncRun)
     except ServiceUnavailable:
-        return await _here(home, settings, state, report, dry_run=dry_run)
+        return await _here(home, settings, state, report, dry_run=dry_run, force=force)
 
 
-async def _here(home: Home, settings: Settings, state: State, report: Report, *, dry_run: bool) -> SyncRun:
-    tables.create(home.lake)
+async def _here(home: Home, settings: Settings, state: State, report: Report, *, dry_run: bool, force: bool) -> SyncRun:
+    if not dry_run:
+        tables.create(home.lake)
     run = locks.begin_run(home, "position sync")
     try:
         connection = await connect(settings, home, "sync", report)
         try:
-            return await Syncer(connection, home, state, settings).sync(run.identity, report, dry_run=dry_run)
+            return await Syncer(connection, home, state, settings).sync(run.identity, report, dry_run=dry_run, force=force)
         finally:
             await connection.close()
     finally:

@@ -13,7 +13,8 @@ from v6cli.broker.connection import Connection
 from v6cli.errors import V6Error
 from v6cli.events import Note, Report
 from v6cli.home import Home
-from v6cli.lake import writer
+from v6cli.lake import tables, writer
+from v6cli.lake.errors import LakeUnreadable
 from v6cli.lake.rows import SyncRunRecord
 from v6cli.models import Alert, Greeks, Severity
 from v6cli.settings import Settings
@@ -57,21 +58,21 @@ class Syncer:
         self._writer = writer.Writer(home.lake)
         self._source = Source(connection, settings.lines.sync, settings.greeks)
 
-    async def sync(self, run: str, report: Report, *, dry_run: bool = False) -> SyncRun:
-        """One sync. A dry run fetches and compares, and writes nothing.
+    async def sync(self, run: str, report: Report, *, dry_run: bool = False, force: bool = False) -> SyncRun:
+        """One sync. A dry run fetches and compares, and writes nothing; a forced one sets tables aside that cannot be read.
 
         Raises GatewayUnavailable where the picture is not complete: then nothing is written but an alert. Raises Refused
         where another process syncs this home.
         """
         async with locks.hold(self._home.run / "sync.lock", f"sync {run}", 30.0):
             try:
-                return await self._sync(run, report, dry_run=dry_run)
+                return await self._sync(run, report, dry_run=dry_run, force=force)
             except V6Error as error:
                 if not dry_run:
                     alerts.raise_alert(self._state, Alert(FAILED, Severity.WARNING, f"position sync failed: {error.message}", "v6 sync --force"))
                 raise
 
-    async def _sync(self, run: str, report: Report, *, dry_run: bool) -> SyncRun:
+    async def _sync(self, run: str, report: Report, *, dry_run: bool, force: bool) -> SyncRun:
         began, start = clock.now(), clock.monotonic()
         before = mirror.read(self._state)
         same = before if before and before.account.account == self._connection.account else None
@@ -84,18 +85,34 @@ class Syncer:
         )
         versions: dict[str, int] = {}
         if not dry_run:
-            versions = await asyncio.to_thread(self._write, run, began, picture, greeks, differences)
+            record = SyncRunRecord(
+                run=run, began=began, outcome="done", account=picture.account.account, at=picture.at, differences=msgspec.json.encode(differences).decode()
+            )
+            batch = writer.Batch(record, picture.positions, list(greeks.values()), picture.account, picture.fills)
+            versions = await asyncio.to_thread(self._write, batch, report, force=force)
             self._tell(differences, report)
         return _result(run, picture, greeks, differences, versions, (fetched - start, judged - fetched, clock.monotonic() - judged))
 
-    def _write(self, run: str, began: datetime, picture: Picture, greeks: dict[int, Greeks], differences: list[Difference]) -> dict[str, int]:
+    def _write(self, batch: writer.Batch, report: Report, *, force: bool) -> dict[str, int]:
         """Lake first, then the mirror that names this run: the mirror is never ahead of the lake."""
-        record = SyncRunRecord(
-            run=run, began=began, outcome="done", account=picture.account.account, at=picture.at, differences=msgspec.json.encode(differences).decode()
+        try:
+            versions = self._writer.commit(batch)
+        except LakeUnreadable as error:
+            if not force:
+                raise
+            aside = tables.rebuild(self._home.lake)
+            report(Note(f"{error.message}: set aside in {', '.join(map(str, aside))}, and begun anew"))
+            versions = self._writer.commit(batch)
+        assert batch.record.at is not None and batch.account is not None
+        mirror.write(
+            self._state,
+            batch.record.run,
+            batch.record.at,
+            batch.account,
+            positions=batch.positions,
+            greeks=batch.greeks,
+            executions=[fill.exec_id for fill in batch.executions],
         )
-        batch = writer.Batch(record, picture.positions, list(greeks.values()), picture.account, picture.fills)
-        versions = self._writer.commit(batch)
-        mirror.write(self._state, run, picture.at, picture.account, positions=picture.positions, greeks=greeks.values(), executions=[fill.exec_id for fill in picture.fills])
         return versions
 
     def _tell(self, differences: list[Difference], report: Report) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from v6cli import clock, control, locks, settings
 from v6cli.broker.connection import connect
 from v6cli.errors import BadConfiguration, GatewayUnavailable, V6Error
-from v6cli.events import Event, Note
+from v6cli.events import Event, Note, Report
 from v6cli.home import Home
 from v6cli.settings import Settings
 from v6cli.state.database import State
@@ -29,7 +29,7 @@ class Watch:
         self._settings = own
         self._state = state
         self._asked = asyncio.Event()
-        self._waiting: list[tuple[bool, asyncio.Future[SyncRun]]] = []
+        self._waiting: list[_Request] = []
 
     async def run(self) -> None:
         """Sync until cancelled. A gateway that goes away is waited for, with growing pauses."""
@@ -53,8 +53,8 @@ class Watch:
             waiting, self._waiting = self._waiting, []
             self._asked.clear()
             try:
-                dry = bool(waiting) and all(dry for dry, _ in waiting)
-                done = await syncer.sync(run.identity, _log, dry_run=dry)
+                dry = bool(waiting) and all(one.dry_run for one in waiting)
+                done = await syncer.sync(run.identity, _telling(waiting), dry_run=dry, force=any(one.force for one in waiting))
                 log.info("synced %s positions, %s greeks unknown, in %.2f s", done.positions, done.greeks_unknown, done.fetch + done.greeks + done.write)
             except V6Error as error:
                 _answer(waiting, error)
@@ -76,11 +76,11 @@ class Watch:
             asked.cancel()
             pause.cancel()
 
-    async def _ask(self, dry_run: bool = False) -> SyncRun:
-        answer: asyncio.Future[SyncRun] = asyncio.get_running_loop().create_future()
-        self._waiting.append((dry_run, answer))
+    async def _ask(self, report: Report, dry_run: bool = False, force: bool = False) -> SyncRun:
+        request = _Request(report, dry_run, force)
+        self._waiting.append(request)
         self._asked.set()
-        return await answer
+        return await request.answer
 
     def _answer_all(self, error: V6Error) -> None:
         _answer(self._waiting, error)
@@ -109,14 +109,35 @@ class Watch:
             await connection.close()
 
 
-def _answer(waiting: list[tuple[bool, asyncio.Future[SyncRun]]], outcome: SyncRun | V6Error) -> None:
-    for _, answer in waiting:
-        if answer.done():
+class _Request:
+    """Somebody waits for a sync: told what happens in it, and answered with its result."""
+
+    def __init__(self, report: Report, dry_run: bool, force: bool) -> None:
+        self.report = report
+        self.dry_run = dry_run
+        self.force = force
+        self.answer: asyncio.Future[SyncRun] = asyncio.get_running_loop().create_future()
+
+
+def _answer(waiting: list[_Request], outcome: SyncRun | V6Error) -> None:
+    for one in waiting:
+        if one.answer.done():
             continue
         if isinstance(outcome, V6Error):
-            answer.set_exception(outcome)
+            one.answer.set_exception(outcome)
         else:
-            answer.set_result(outcome)
+            one.answer.set_result(outcome)
+
+
+def _telling(waiting: list[_Request]) -> Report:
+    """A Report to the log and to everybody who waits."""
+
+    def report(event: Event) -> None:
+        _log(event)
+        for one in waiting:
+            one.report(event)
+
+    return report
 
 
 def _log(event: Event) -> None:
