@@ -31,6 +31,8 @@ def command(app: App, names: tuple[str, ...], since: str | None, count: int, lev
       v6 logs --service v6-position-sync -f
       v6 logs --grep reject
     """
+    if follow:
+        app.output.require_format("table", "plain")
     sources = logs.sources(app.services, names)
     chosen = logs.Choice(since=logs.since(since), level=level, grep=grep, count=count)
     app.output.show(logs.table(sources, chosen))
