@@ -16,7 +16,8 @@ from v6cli.runbook.services import table
 def command(app: App, names: tuple[str, ...], dry_run: bool) -> None:
     """Stop services, dependants first, and prove that they are gone.
 
-    When to use: before maintenance. Stopping is not an emergency halt: it cancels no order.
+    When to use: before maintenance. Stopping is not an emergency halt: it cancels no order. Without a name everything is
+    stopped, the supervisor too.
 
     \b
     If it fails: what still runs is named.
@@ -31,5 +32,5 @@ def command(app: App, names: tuple[str, ...], dry_run: bool) -> None:
     """
     if not dry_run:
         with app.output.live("services stop") as report:
-            app.services.stop(names, report)
+            app.services.stop(names, report) if names else app.services.shutdown(report)
     app.output.show(table(app.services.status(names)))
