@@ -202,6 +202,9 @@ def run(argv: list[str] | None = None) -> int:
 
 
 def _usage(error: click.UsageError) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        print(error.format_message(), file=sys.stderr)  # noqa: T201  before any output is set up
+        return 64
     path = error.ctx.command_path if error.ctx else "v6"
     print(f"v6: {error.format_message()}", file=sys.stderr)  # noqa: T201  before any output is set up
     if "--help" not in error.format_message():

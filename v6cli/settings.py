@@ -326,9 +326,9 @@ def _explained(error: msgspec.ValidationError, values: Values, sources: dict[str
             f"{_source_of(key, sources, own_name)}: {key} is no setting; there are: {', '.join(siblings)}", next_step=f"remove or correct {key}"
         )
     allowed = what.removeprefix("Expected ").replace("`", "")
-    return BadConfiguration(
-        f"{_source_of(path, sources, own_name)}: {path} = {_get(values, path)!r} cannot be used: expected {allowed}", next_step=f"v6 config set {path} VALUE, or edit the file"
-    )
+    source = _source_of(path, sources, own_name)
+    mend = f"correct or unset {source[1:]}" if source.startswith("$") else f"v6 config set {path} VALUE, or edit the file"
+    return BadConfiguration(f"{source}: {path} = {_get(values, path)!r} cannot be used: expected {allowed}", next_step=mend)
 
 
 def _source_of(key: str, sources: dict[str, str], own_name: str) -> str:

@@ -14,6 +14,7 @@ from v6cli.portfolio import limits
 from v6cli.portfolio.limits import Measure
 from v6cli.procedure import Finding, Status
 from v6cli.services.backend import ServiceState
+from v6cli.state.errors import StateMissing
 
 
 async def gateway(facts: Facts) -> list[Finding]:
@@ -47,7 +48,7 @@ async def recorded(facts: Facts) -> list[Finding]:
     try:
         state = await facts.state()
     except V6Error as error:
-        return [checks.unknown("positions", error, checks.FORCE_SYNC)]
+        return [_no_state("positions", error)]
     now = clock.now()
     try:
         match = checks.positions_match(state.mirror, await facts.gateway())
@@ -55,6 +56,11 @@ async def recorded(facts: Facts) -> list[Finding]:
         age = f"; last seen {clock.show_age((now - state.mirror.at).total_seconds())} ago" if state.mirror else ""
         match = Finding("positions", Status.UNKNOWN, f"positions cannot be compared: the gateway does not answer{age}")
     return [match, checks.sync_lag(state.mirror, now, facts.settings), checks.greeks(state.mirror, now, facts.settings), checks.alerts(state.alerts)]
+
+
+def _no_state(subject: str, error: V6Error) -> Finding:
+    """What state holds is not to be had: a first sync makes one that is missing, but mends none that is damaged."""
+    return checks.unknown(subject, error, checks.FORCE_SYNC if isinstance(error, StateMissing) else None)
 
 
 class Risk(Struct, frozen=True):
@@ -70,7 +76,7 @@ async def measured_risk(facts: Facts) -> Risk:
     try:
         seen = (await facts.state()).mirror
     except V6Error as error:
-        return Risk([], [checks.unknown("risk", error, checks.FORCE_SYNC)], None)
+        return Risk([], [_no_state("risk", error)], None)
     if seen is None:
         return Risk([], [Finding("risk", Status.UNKNOWN, "no sync has ended yet", fix=checks.FORCE_SYNC)], None)
     measures = limits.measure(seen.positions, seen.greeks, seen.account, facts.settings.limits)

@@ -91,7 +91,7 @@ def acknowledge(state: State, which: int | str | None, who: str) -> list[RaisedA
     with state.transaction():
         open_ids = [alert.id for alert in open_alerts(state) if which is None or _is_meant(alert, which)]
         if which is not None and not open_ids:
-            raise BadInput(f"no open alert {which}", next_step="v6 alerts")
+            raise BadInput(f"no open alert {which}", next_step="v6 alerts list")
         acknowledged: list[Any] = []
         for identity in sorted(open_ids):
             acknowledged += state.rows(

@@ -101,7 +101,8 @@ class Syncer:
             if not force:
                 raise
             aside = tables.rebuild(self._home.lake)
-            report(Note(f"{error.message}: set aside in {', '.join(map(str, aside))}, and begun anew"))
+            kept = f"; what could not be read is kept in {', '.join(map(str, aside))}" if aside else ""
+            report(Note(f"{error.message}: begun anew{kept}"))
             versions = self._writer.commit(batch)
         assert batch.record.at is not None and batch.account is not None
         mirror.write(
