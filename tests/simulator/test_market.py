@@ -14,7 +14,7 @@ from v6cli.simulator.chains import Chains, Wanted, expiries, strikes
 from v6cli.simulator.listings import LISTINGS, OPTION_CLASSES, listed, option, option_of_id, tick
 from v6cli.simulator.market import RATE, Market
 from v6cli.simulator.quotes import NO_PRICE, Quoter
-from v6cli.simulator.sessions import Exchange, Hours, new_york, weekdays
+from v6cli.simulator.sessions import Exchange, Hours, new_york, new_york_exchanges, weekdays
 
 TODAY = date(2026, 11, 24)
 NOON = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
@@ -184,6 +184,12 @@ def test_expiring_index_options_stop_at_four_and_morning_ones_do_not_trade_that_
 def test_an_early_close_moves_every_session():
     early = hours(option("SPY", EXPIRY, 650.0, "P"), calendar=lambda day: Hours(closes=Hours().closes.replace(hour=13)) if day.weekday() < 5 else None)
     assert early[0] == "20261124:0930-20261124:1315"
+
+
+def test_the_exchanges_keep_their_holidays():
+    thanksgiving = hours(option("SPY", EXPIRY, 650.0, "P"), calendar=new_york_exchanges)
+    assert thanksgiving[2:4] == ["20261126:CLOSED", "20261127:0930-20261127:1315"]
+    assert new_york_exchanges(date(2060, 1, 5)) == Hours()
 
 
 def test_the_night_session_belongs_to_the_next_day():
