@@ -36,7 +36,14 @@ class Greeks(NamedTuple):
 
 
 def price(
-    spot: ArrayLike, strike: ArrayLike, years: ArrayLike, volatility: ArrayLike, call: ArrayLike, *, rate: ArrayLike = 0.0, dividend: ArrayLike = 0.0
+    spot: ArrayLike,
+    strike: ArrayLike,
+    years: ArrayLike,
+    volatility: ArrayLike,
+    call: ArrayLike,
+    *,
+    rate: ArrayLike = 0.0,
+    dividend: ArrayLike = 0.0,
 ) -> Floats:
     """The value per share. At or past expiry, or without volatility, it is what exercising is worth."""
     import numpy as np
@@ -53,7 +60,14 @@ def price(
 
 
 def greeks(
-    spot: ArrayLike, strike: ArrayLike, years: ArrayLike, volatility: ArrayLike, call: ArrayLike, *, rate: ArrayLike = 0.0, dividend: ArrayLike = 0.0
+    spot: ArrayLike,
+    strike: ArrayLike,
+    years: ArrayLike,
+    volatility: ArrayLike,
+    call: ArrayLike,
+    *,
+    rate: ArrayLike = 0.0,
+    dividend: ArrayLike = 0.0,
 ) -> Greeks:
     """Delta, gamma, theta and vega. At or past expiry delta is that of shares or of nothing, and the others are zero."""
     import numpy as np
@@ -79,7 +93,14 @@ def greeks(
 
 
 def implied_volatility(
-    value: ArrayLike, spot: ArrayLike, strike: ArrayLike, years: ArrayLike, call: ArrayLike, *, rate: ArrayLike = 0.0, dividend: ArrayLike = 0.0
+    value: ArrayLike,
+    spot: ArrayLike,
+    strike: ArrayLike,
+    years: ArrayLike,
+    call: ArrayLike,
+    *,
+    rate: ArrayLike = 0.0,
+    dividend: ArrayLike = 0.0,
 ) -> Floats:
     """The volatility at which the model's price is ``value``; NaN where none is.
 
@@ -145,7 +166,15 @@ def _cumulative(x: Floats) -> Floats:
     return np.asarray(np.where(x > 0, 1.0 - tail, tail), dtype=np.float64)
 
 
-_HART_ABOVE = (3.52624965998911e-02, 0.700383064443688, 6.37396220353165, 33.912866078383, 112.079291497871, 221.213596169931, 220.206867912376)
+_HART_ABOVE = (
+    3.52624965998911e-02,
+    0.700383064443688,
+    6.37396220353165,
+    33.912866078383,
+    112.079291497871,
+    221.213596169931,
+    220.206867912376,
+)
 _HART_BELOW = (
     8.83883476483184e-02,
     1.75566716318264,

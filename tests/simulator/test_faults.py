@@ -153,7 +153,8 @@ def test_a_contract_without_a_quote_and_one_without_a_bid(serve, library):
         client = await connect()
         held = {holding.order_ref + holding.quote: holding for holding in gateway.account.holdings.values()}
         contracts = [
-            library.Contract(conId=held[name].contract.con_id, exchange="SMART") for name in ("no-quotenone", "no-bidno-bid", "haltednone", "adjustednormal")
+            library.Contract(conId=held[name].contract.con_id, exchange="SMART")
+            for name in ("no-quotenone", "no-bidno-bid", "haltednone", "adjustednormal")
         ]
         await client.qualifyContractsAsync(*contracts)
         none, no_bid, halted, adjusted = await client.reqTickersAsync(*contracts)
@@ -171,7 +172,12 @@ def test_a_contract_without_a_quote_and_one_without_a_bid(serve, library):
 
 def test_faults_are_checked_by_name_parameter_and_value():
     faults = Faults()
-    for name, parameters in (("no-such", {}), ("withhold-end", {"of": "x"}), ("withhold-end", {"answer": "x"}), ("farm-broken", {"code": 2104})):
+    for name, parameters in (
+        ("no-such", {}),
+        ("withhold-end", {"of": "x"}),
+        ("withhold-end", {"answer": "x"}),
+        ("farm-broken", {"code": 2104}),
+    ):
         with pytest.raises(BadConfiguration):
             faults.set(name, **parameters)
     assert all(fault.meaning.endswith(".") for fault in FAULTS.values())

@@ -14,7 +14,7 @@ from v6cli.simulator.chains import Chains, Wanted, expiries, strikes
 from v6cli.simulator.listings import LISTINGS, OPTION_CLASSES, listed, option, option_of_id, tick
 from v6cli.simulator.market import RATE, Market
 from v6cli.simulator.quotes import NO_PRICE, Quoter
-from v6cli.simulator.sessions import Exchange, Hours, new_york, weekdays
+from v6cli.simulator.sessions import Exchange, Hours, new_york, new_york_exchanges, weekdays
 
 TODAY = date(2026, 11, 24)
 NOON = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
@@ -41,9 +41,7 @@ def test_a_contract_id_can_be_read_backwards(name, expiry, strike, right):
 def test_ids_of_listed_contracts_differ():
     chains = Chains(Exchange(always=True), LISTINGS)
     ids = [
-        contract.con_id
-        for symbol in ("SPY", "QQQ", "IWM", "SPX")
-        for contract in chains.matching(Wanted(symbol=symbol, kind="OPT"), TODAY)
+        contract.con_id for symbol in ("SPY", "QQQ", "IWM", "SPX") for contract in chains.matching(Wanted(symbol=symbol, kind="OPT"), TODAY)
     ] + [listing.con_id for listing in LISTINGS.values()]
     assert len(ids) == len(set(ids)) > 30_000
 
@@ -78,7 +76,9 @@ def test_chains_have_dailies_weeklies_monthlies_and_quarterlies():
     exchange = Exchange(always=True)
     found = expiries(OPTION_CLASSES["SPY"], exchange, TODAY)
     assert found[0] == TODAY
-    assert {date(2026, 11, 25), date(2027, 1, 8), date(2026, 12, 18), date(2026, 12, 31), date(2027, 3, 31), date(2027, 5, 21)} <= set(found)
+    assert {date(2026, 11, 25), date(2027, 1, 8), date(2026, 12, 18), date(2026, 12, 31), date(2027, 3, 31), date(2027, 5, 21)} <= set(
+        found
+    )
     assert expiries(OPTION_CLASSES["SPX"], exchange, TODAY)[0] == date(2026, 12, 18)
     for family in OPTION_CLASSES.values():
         listed_strikes = np.array(strikes(family, LISTINGS[family.symbol]))
@@ -182,8 +182,16 @@ def test_expiring_index_options_stop_at_four_and_morning_ones_do_not_trade_that_
 
 
 def test_an_early_close_moves_every_session():
-    early = hours(option("SPY", EXPIRY, 650.0, "P"), calendar=lambda day: Hours(closes=Hours().closes.replace(hour=13)) if day.weekday() < 5 else None)
+    early = hours(
+        option("SPY", EXPIRY, 650.0, "P"), calendar=lambda day: Hours(closes=Hours().closes.replace(hour=13)) if day.weekday() < 5 else None
+    )
     assert early[0] == "20261124:0930-20261124:1315"
+
+
+def test_the_exchanges_keep_their_holidays():
+    thanksgiving = hours(option("SPY", EXPIRY, 650.0, "P"), calendar=new_york_exchanges)
+    assert thanksgiving[2:4] == ["20261126:CLOSED", "20261127:0930-20261127:1315"]
+    assert new_york_exchanges(date(2060, 1, 5)) == Hours()
 
 
 def test_the_night_session_belongs_to_the_next_day():

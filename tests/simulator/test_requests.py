@@ -32,10 +32,16 @@ def test_connecting_learns_positions_portfolio_and_account(serve, at):
         client = await connect()
         held = gateway.account.holdings
         assert client.managedAccounts() == [ACCOUNT]
-        assert {position.contract.conId: position.position for position in client.positions()} == {key: holding.quantity for key, holding in held.items()}
-        assert {position.contract.conId: position.avgCost for position in client.positions()} == {key: holding.average_cost for key, holding in held.items()}
+        assert {position.contract.conId: position.position for position in client.positions()} == {
+            key: holding.quantity for key, holding in held.items()
+        }
+        assert {position.contract.conId: position.avgCost for position in client.positions()} == {
+            key: holding.average_cost for key, holding in held.items()
+        }
         values = {row.tag: float(row.value) for row in client.accountValues(ACCOUNT) if row.currency == "USD" and row.tag != "Currency"}
-        assert values["NetLiquidation"] == pytest.approx(values["TotalCashValue"] + sum(item.marketValue for item in client.portfolio()), abs=0.02)
+        assert values["NetLiquidation"] == pytest.approx(
+            values["TotalCashValue"] + sum(item.marketValue for item in client.portfolio()), abs=0.02
+        )
         assert {item.contract.conId for item in client.portfolio()} == set(held)
 
     serve("default", act)
@@ -90,7 +96,9 @@ def test_profit_and_loss_of_account_and_position(serve, until):
         total, single = client.reqPnL(ACCOUNT), client.reqPnLSingle(ACCOUNT, "", con_id)
         await until(lambda: not math.isnan(total.dailyPnL) and not math.isnan(single.value))
         assert single.position == gateway.account.holdings[con_id].quantity
-        assert single.value == pytest.approx(single.unrealizedPnL + single.position * gateway.account.holdings[con_id].average_cost, abs=0.02)
+        assert single.value == pytest.approx(
+            single.unrealizedPnL + single.position * gateway.account.holdings[con_id].average_cost, abs=0.02
+        )
         client.cancelPnL(ACCOUNT)
         client.cancelPnLSingle(ACCOUNT, "", con_id)
         await until(lambda: gateway.clients[1].pnl == {})
@@ -312,7 +320,9 @@ def test_history_is_kept_up_to_date(serve, library, until, at):
 def test_history_that_does_not_exist_is_refused_with_its_code(serve, raw, end, size, duration, what, code):
     async def act(_gateway, connect):
         async with raw(connect.port, 1) as (reader, writer):
-            writer.write(raw.frame(20, 8, 0, "SPY", "STK", "", 0, "", "", "SMART", "", "USD", "", "", 0, end, size, duration, 1, what, 1, 0, ""))
+            writer.write(
+                raw.frame(20, 8, 0, "SPY", "STK", "", 0, "", "", "SMART", "", "USD", "", "", 0, end, size, duration, 1, what, 1, 0, "")
+            )
             await raw.read_until(reader, 4, 2, 8, code)
 
     serve("default", act)

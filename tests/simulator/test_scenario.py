@@ -12,14 +12,18 @@ from v6cli.simulator.holdings import stock_listing
 from v6cli.simulator.listings import OPTION_CLASSES
 from v6cli.simulator.market import Market
 from v6cli.simulator.rules import expiry_of
-from v6cli.simulator.sessions import Exchange
+from v6cli.simulator.sessions import Exchange, new_york_exchanges
 
 NOW = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
 
 
 def account(name, now=NOW, **changed):
     loaded = replace(scenario.load(name) if isinstance(name, str) else name, **changed)
-    market = Market(loaded.seed, Exchange(always=loaded.market == "always"), [stock_listing(stock) for stock in loaded.stocks])
+    market = Market(
+        loaded.seed,
+        Exchange(always=loaded.market == "always", calendar=new_york_exchanges),
+        [stock_listing(stock) for stock in loaded.stocks],
+    )
     return Account(loaded, market, now), market
 
 
@@ -105,7 +109,9 @@ def test_a_restart_and_the_next_day_find_the_same_book():
     again, _ = account("default", NOW + timedelta(minutes=5))
     morrow, _ = account("default", NOW + timedelta(days=1))
     assert first.holdings == again.holdings
-    assert [(key, holding.quantity) for key, holding in first.holdings.items()] == [(key, holding.quantity) for key, holding in morrow.holdings.items()]
+    assert [(key, holding.quantity) for key, holding in first.holdings.items()] == [
+        (key, holding.quantity) for key, holding in morrow.holdings.items()
+    ]
 
 
 def test_nothing_of_the_default_expires_while_it_runs():

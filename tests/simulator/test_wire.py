@@ -32,7 +32,17 @@ def test_a_frame_that_ends_inside_a_field_is_refused():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(100.0, "100"), (0.4137, "0.4137"), (-3.0, "-3"), (None, ""), (True, "1"), (False, "0"), (7, "7"), (wire.UNSET, "1.7976931348623157e+308"), ("a\0b", "a b")],
+    [
+        (100.0, "100"),
+        (0.4137, "0.4137"),
+        (-3.0, "-3"),
+        (None, ""),
+        (True, "1"),
+        (False, "0"),
+        (7, "7"),
+        (wire.UNSET, "1.7976931348623157e+308"),
+        ("a\0b", "a b"),
+    ],
 )
 def test_whole_numbers_are_written_without_a_point(value, text):
     """ibapi reads sizes with int()."""
@@ -41,11 +51,20 @@ def test_whole_numbers_are_written_without_a_point(value, text):
 
 def test_fields_are_read_by_kind():
     request = wire.Request(["9", "", "12", "1.5", "", "1", "x"])
-    assert (request.kind, request.integer(), request.identify(), request.number(), request.number(), request.boolean()) == (9, 0, 12, 1.5, 0.0, True)
+    assert (request.kind, request.integer(), request.identify(), request.number(), request.number(), request.boolean()) == (
+        9,
+        0,
+        12,
+        1.5,
+        0.0,
+        True,
+    )
     assert (request.id, request.rest()) == (12, ["x"])
 
 
-@pytest.mark.parametrize(("field", "read"), [("x", "integer"), ("1.5", "integer"), ("nan", "number"), ("inf", "number"), ("x", "number"), ("", "text")])
+@pytest.mark.parametrize(
+    ("field", "read"), [("x", "integer"), ("1.5", "integer"), ("nan", "number"), ("inf", "number"), ("x", "number"), ("", "text")]
+)
 def test_a_field_that_cannot_be_read_names_itself(field, read):
     request = wire.Request(["1", *([field] if field else [])])
     with pytest.raises(wire.BadField):

@@ -131,7 +131,9 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, fields: list[str]) -> None:
         if self.gateway.pacing and self._rate.exceeded(asyncio.get_running_loop().time()):
-            self.error(-1, 100, f"Max rate of messages per second has been exceeded:max={MESSAGES_PER_SECOND} rec={MESSAGES_PER_SECOND + 1} (1)")
+            self.error(
+                -1, 100, f"Max rate of messages per second has been exceeded:max={MESSAGES_PER_SECOND} rec={MESSAGES_PER_SECOND + 1} (1)"
+            )
             if self._rate.offences > PATIENCE:
                 self.drop("it goes on sending too fast")
             return

@@ -50,7 +50,10 @@ FAULTS: dict[str, Fault] = {
     ),
     "no-market-data": Fault(
         "Market data is refused for lack of a subscription, or answered with delayed data.",
-        {"of": "symbols; all when left out", "code": "354 or 10089 refused, 10168 refused, 10167 delayed data instead (the default is 354)"},
+        {
+            "of": "symbols; all when left out",
+            "code": "354 or 10089 refused, 10168 refused, 10167 delayed data instead (the default is 354)",
+        },
         {"code": ("354", "10089", "10167", "10168")},
     ),
 }

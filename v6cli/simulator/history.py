@@ -58,9 +58,14 @@ def bars(market: Market, request: BarRequest, now: datetime) -> list[Bar]:
     """The bars that a request asks for, oldest first. Raises Unanswerable."""
     size = _SIZES.get(request.size)
     if size is None:
-        raise Unanswerable(321, f"Error validating request.-'bX' : cause - Historical data bar size setting is invalid. Legal ones are: {', '.join(_SIZES)}.")
+        raise Unanswerable(
+            321,
+            f"Error validating request.-'bX' : cause - Historical data bar size setting is invalid. Legal ones are: {', '.join(_SIZES)}.",
+        )
     if request.what not in _SHOWN:
-        raise Unanswerable(162, f"Historical Market Data Service error message:No historical market data for {request.contract.symbol}@{request.what}")
+        raise Unanswerable(
+            162, f"Historical Market Data Service error message:No historical market data for {request.contract.symbol}@{request.what}"
+        )
     end = min(read_end(request.end, now), now)
     spans = _spans(market, request, size, end)
     if size == 86_400:
@@ -152,7 +157,9 @@ def _measure(market: Market, request: BarRequest, pieces: list[Span]) -> list[Ba
     volumes = _volumes(market, request.contract, starts, stops) if request.what in {"TRADES", "ADJUSTED_LAST"} else np.full(len(pieces), -1)
     found = []
     for row, (start, _) in enumerate(pieces):
-        opened, highest, lowest, closed = (round(float(number), digits) for number in (opens[row], high[row].max(), low[row].min(), closes[row]))
+        opened, highest, lowest, closed = (
+            round(float(number), digits) for number in (opens[row], high[row].max(), low[row].min(), closes[row])
+        )
         volume = int(volumes[row])
         average = round(float(grid[row].mean()), digits + 1) if volume >= 0 else -1.0
         found.append(Bar(start, opened, highest, lowest, closed, volume, average, volume // 120 if volume >= 0 else -1))

@@ -42,7 +42,13 @@ def stock_listing(spec: StockSpec) -> Listing:
     """A scenario's own stock, as the market lists it."""
     number = int.from_bytes(hashlib.blake2b(spec.symbol.encode(), digest_size=4).digest(), "big")
     return Listing(
-        spec.symbol, 500_000_000 + number % 100_000_000, spec.name or spec.symbol, exchange=spec.exchange, price=spec.price, beta=0.008, own=0.008
+        spec.symbol,
+        500_000_000 + number % 100_000_000,
+        spec.name or spec.symbol,
+        exchange=spec.exchange,
+        price=spec.price,
+        beta=0.008,
+        own=0.008,
     )
 
 

@@ -66,7 +66,17 @@ LISTINGS: dict[str, Listing] = {
     listing.symbol: listing
     for listing in (
         Listing("SPY", 756733, "SPDR S&P 500 ETF TRUST", price=660.0, own=0.0004, volatility=0.150, dividend=0.012),
-        Listing("QQQ", 320227571, "INVESCO QQQ TRUST SERIES 1", exchange="NASDAQ", price=600.0, beta=0.007, own=0.003, volatility=0.195, dividend=0.006),
+        Listing(
+            "QQQ",
+            320227571,
+            "INVESCO QQQ TRUST SERIES 1",
+            exchange="NASDAQ",
+            price=600.0,
+            beta=0.007,
+            own=0.003,
+            volatility=0.195,
+            dividend=0.006,
+        ),
         Listing("IWM", 9579970, "ISHARES RUSSELL 2000 ETF", price=240.0, beta=0.006, own=0.004, volatility=0.215, dividend=0.011),
         Listing("SPX", 416904, "S&P 500 STOCK INDEX", kind="IND", exchange="CBOE", price=6600.0, own=0.0, volatility=0.150, dividend=0.012),
         Listing("VIX", 13455763, "CBOE VOLATILITY INDEX", kind="IND", exchange="CBOE", price=17.0, beta=-0.030, own=0.008, volatility=0.9),
@@ -143,5 +153,7 @@ def option_of_id(con_id: int) -> Contract | None:
 
 def _option_id(family: OptionClass, expiry: date, strike: float, right: str) -> int:
     # 3 bits of class, 13 of expiry, 14 of strike, 1 of right: IB's ids are 31 bits wide.
-    code = ((family.number << 13 | (expiry - _FIRST_DAY).days & 0x1FFF) << 14 | round(strike / family.strike_unit) & 0x3FFF) << 1 | (right == "P")
+    code = ((family.number << 13 | (expiry - _FIRST_DAY).days & 0x1FFF) << 14 | round(strike / family.strike_unit) & 0x3FFF) << 1 | (
+        right == "P"
+    )
     return code * _SPREAD % (1 << 31)

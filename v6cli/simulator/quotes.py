@@ -151,7 +151,9 @@ class Quoter:
         return _computations(self._market, contracts, values, prices, volatility)
 
 
-def _computations(market: Market, contracts: list[Contract], values: Values, prices: Floats, volatility: Floats) -> list[Computation | None]:
+def _computations(
+    market: Market, contracts: list[Contract], values: Values, prices: Floats, volatility: Floats
+) -> list[Computation | None]:
     greeks = market.greeks(contracts, values, np.nan_to_num(volatility))
     table = np.column_stack([volatility, greeks.delta, prices, greeks.gamma, greeks.vega, greeks.theta, values.spot])
     return [None if np.isnan(row[0]) else Computation(*(round(number, 8) for number in row.tolist())) for row in table]

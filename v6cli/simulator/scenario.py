@@ -169,7 +169,9 @@ def load(name: str | Path) -> Scenario:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise BadConfiguration(f"{path}: cannot be read: {error.strerror}", next_step=f"packaged scenarios: {', '.join(packaged())}") from None
+        raise BadConfiguration(
+            f"{path}: cannot be read: {error.strerror}", next_step=f"packaged scenarios: {', '.join(packaged())}"
+        ) from None
     try:
         scenario = msgspec.toml.decode(text, type=Scenario)
     except msgspec.ValidationError as error:
@@ -200,7 +202,9 @@ def _explain(path: Path, error: msgspec.ValidationError) -> BadConfiguration:
         return BadConfiguration(f"{path}: {where or 'the file'}: {text.partition(' - at ')[0]}")
     part = _PARTS.get(re.split(r"[\[.]", where)[0], Scenario)
     inside = f" in {where}" if where else ""
-    return BadConfiguration(f"{path}: unknown key {unknown.group(1)!r}{inside}", next_step=f"allowed there: {', '.join(part.__struct_fields__)}")
+    return BadConfiguration(
+        f"{path}: unknown key {unknown.group(1)!r}{inside}", next_step=f"allowed there: {', '.join(part.__struct_fields__)}"
+    )
 
 
 def _check(path: Path, scenario: Scenario) -> None:

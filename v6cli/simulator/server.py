@@ -16,7 +16,7 @@ from v6cli.simulator.holdings import stock_listing
 from v6cli.simulator.market import Market
 from v6cli.simulator.quotes import Quoter
 from v6cli.simulator.scenario import Scenario
-from v6cli.simulator.sessions import Calendar, Exchange, weekdays
+from v6cli.simulator.sessions import Calendar, Exchange, new_york_exchanges
 from v6cli.simulator.wire import Request
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Gateway:
         self,
         scenario: Scenario,
         *,
-        calendar: Calendar = weekdays,
+        calendar: Calendar = new_york_exchanges,
         quotes_every: float = 1.0,
         account_every: float = 3.0,
         pacing: bool = True,

@@ -1,7 +1,7 @@
 """When a contract trades: the exchange's day, its sessions in IB's notation, and the last moment prices moved.
 
-``weekdays`` is the calendar until another is given: a calendar is any function from a day to that day's Hours, or None when
-the exchange stays closed, so a real one with holidays and early closes fits in its place.
+A calendar is any function from a day to that day's Hours, or None when the exchange stays closed: ``new_york_exchanges`` knows
+holidays and early closes, ``weekdays`` does not.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from msgspec import Struct
 
 from v6cli import clock
+from v6cli import sessions as exchange_days
+from v6cli.errors import BadConfiguration
 from v6cli.models import Contract
 
 ZONE_NAME = "US/Eastern"  # IB's spelling of New York
@@ -31,6 +33,19 @@ Span = tuple[datetime, datetime]
 def weekdays(day: date) -> Hours | None:
     """Monday to Friday, without holidays."""
     return Hours() if day.weekday() < 5 else None
+
+
+def new_york_exchanges(day: date) -> Hours | None:
+    """The sessions that the rest of v6 goes by; beyond the end of its calendar, weekdays."""
+    try:
+        found = exchange_days.session(day)
+    except BadConfiguration:
+        return weekdays(day)
+    return Hours(_clock_face(found.opens), _clock_face(found.closes)) if found else None
+
+
+def _clock_face(moment: datetime) -> time:
+    return moment.astimezone(clock.eastern()).time()
 
 
 def new_york(day: date, at: time) -> datetime:

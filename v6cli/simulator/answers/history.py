@@ -46,7 +46,9 @@ def _answer(connection: Connection, id_: int, asked: BarRequest, *, keep: bool) 
         return
     found = bars(market, asked, now)
     if not found:
-        raise Unanswerable(162, f"Historical Market Data Service error message:HMDS query returned no data: {asked.contract.symbol}@SMART {asked.what}")
+        raise Unanswerable(
+            162, f"Historical Market Data Service error message:HMDS query returned no data: {asked.contract.symbol}@SMART {asked.what}"
+        )
     rows = [_bar_fields(bar, asked) for bar in found]
     connection.send(17, id_, str(rows[0][0]), str(rows[-1][0]), len(rows), *(field for row in rows for field in row))
     if keep:

@@ -46,9 +46,17 @@ def request_data(connection: Connection, request: Request) -> None:
         request.skip(3)
     generic, snapshot = request.text(), request.boolean()
     gateway = connection.gateway
-    found = [combo(wanted.symbol)] if legs else gateway.chains.matching(wanted, day_of(clock.now()), expired=wanted.con_id in gateway.account.holdings)
+    found = (
+        [combo(wanted.symbol)]
+        if legs
+        else gateway.chains.matching(wanted, day_of(clock.now()), expired=wanted.con_id in gateway.account.holdings)
+    )
     if len(found) != 1 or not all(gateway.chains.by_id(leg.con_id) for leg in legs):
-        text = "The contract description specified is ambiguous." if len(found) > 1 else "No security definition has been found for the request"
+        text = (
+            "The contract description specified is ambiguous."
+            if len(found) > 1
+            else "No security definition has been found for the request"
+        )
         connection.error(id_, 200, text)
         return
     data_type = _permitted(connection, id_, found[0])
@@ -118,7 +126,12 @@ def _is_open(gateway: Gateway, contract: Contract) -> bool:
 
 def push(gateway: Gateway) -> None:
     """Send every stream what has changed. Streams of clients that do not keep up skip a beat."""
-    rows = [(connection, id_, stream) for connection in gateway.clients.values() if connection.writable for id_, stream in connection.streams.items()]
+    rows = [
+        (connection, id_, stream)
+        for connection in gateway.clients.values()
+        if connection.writable
+        for id_, stream in connection.streams.items()
+    ]
     for (connection, id_, stream), quote in zip(rows, _quotes(gateway, [stream for _, _, stream in rows]), strict=True):
         _send(connection, id_, stream, quote)
 
