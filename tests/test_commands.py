@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import stat
 from pathlib import Path
 
@@ -193,7 +192,7 @@ def test_init_makes_a_home_and_never_overwrites_one(v6, folder: Path) -> None:
     home = Home(folder / "p")
     loaded = settings.load(home)
     assert (loaded.profile, loaded.account, loaded.gateway.port) == ("paper", "DU7654321", 4003)
-    assert home.latch.is_dir() and not os.listdir(home.latch)
+    assert home.latch.is_dir() and not list(home.latch.iterdir())
     before = home.settings_file.read_bytes()
     assert "already" in v6("init", folder / "p", "--profile", "demo", check=77).stderr
     assert home.settings_file.read_bytes() == before

@@ -123,11 +123,11 @@ class Facts:
 
 
 async def _skew(connection: Connection) -> float:
-    """The gateway's clock minus ours, half of the round trip taken off; its answer has whole seconds, so half of one is added."""
-    start = clock.monotonic()
+    """The gateway's clock minus ours, in home time: its answer is taken for the middle of the round trip, and of the second it names."""
+    asked = clock.now()
     theirs = await connection.client.current_time()
-    trip = clock.monotonic() - start
-    return float((theirs - clock.now()).total_seconds() + trip / 2 + 0.5)
+    middle = asked + (clock.now() - asked) / 2
+    return float((theirs - middle).total_seconds() + 0.5)
 
 
 async def _may_write(connection: Connection) -> bool | V6Error:
