@@ -43,14 +43,15 @@ def command(app: App, folder: Path | None, scenario: str | None, check: bool, st
     place = demo.place(folder)
     if stop:
         app.enter(demo.existing(place))
-        demo.stop(app.services, app.output.report)
+        with app.journaled():
+            demo.stop(app.services, app.output.report)
         app.output.text(f"the demo in {place} is stopped")
         return 0
     app.enter(demo.prepare(place, scenario))
     demo.adjust(app.home, app.services, scenario, app.output.report)
     app.enter(app.home)
     try:
-        with app.output.live("v6 demo") as report:
+        with app.journaled(), app.output.live("v6 demo") as report:
             demo.start(app.home, app.services, report)
         outcomes = app.check(morning_check.procedure)
         app.output.show(checklist.table(morning_check.procedure(app.facts()), outcomes, every=app.output.verbose))

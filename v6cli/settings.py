@@ -1,6 +1,6 @@
 """The settings: what they are, where each value came from, and what is allowed.
 
-Later layers win: packaged default, packaged profile, the home's ``config/v6.toml``, ``V6_*`` variables, flags. Profile and
+Later layers win: packaged default, packaged profile, the home's ``config/v6.toml``, ``V6_*`` variables. Profile and
 account come from the home's file alone, so that no exported variable can point a command at another account.
 """
 
@@ -144,25 +144,25 @@ class Loaded(Struct, frozen=True):
     sources: dict[str, str]
 
 
-def load(home: Home, flags: Mapping[str, str] | None = None) -> Settings:
+def load(home: Home) -> Settings:
     """The settings of a home. Raises BadConfiguration naming file, key, value and what is allowed."""
-    return load_with_sources(home, flags).settings
+    return load_with_sources(home).settings
 
 
-def load_with_sources(home: Home, flags: Mapping[str, str] | None = None) -> Loaded:
+def load_with_sources(home: Home) -> Loaded:
     """The settings of a home, with where each value came from. Raises BadConfiguration."""
     own = read_file(home.settings_file)
-    return _combine(own, str(home.settings_file), _from_environment(), flags or {})
+    return _combine(own, str(home.settings_file), _from_environment())
 
 
 def check_text(text: str, path: Path) -> Loaded:
     """The settings that a home's file of this ``text`` would give, variables left out. Raises BadConfiguration."""
-    return _combine(_parse(text, path), str(path), {}, {})
+    return _combine(_parse(text, path), str(path), {})
 
 
 def builtin(profile: str = "paper") -> Settings:
     """The packaged settings of a profile, for what works without a home."""
-    return _combine({"profile": profile}, "the packaged settings", {}, {}).settings
+    return _combine({"profile": profile}, "the packaged settings", {}).settings
 
 
 def all_keys() -> list[str]:
@@ -246,7 +246,7 @@ def _parse(text: str, path: Path) -> Values:
         raise BadConfiguration(f"{path} is not valid TOML: {error}", next_step=f"mend that line, then: v6 --home {path.parent.parent} config validate") from error
 
 
-def _combine(own: Values, own_name: str, variables: Mapping[str, str], flags: Mapping[str, str]) -> Loaded:
+def _combine(own: Values, own_name: str, variables: Mapping[str, str]) -> Loaded:
     profile = own.get("profile", "")
     if profile not in PROFILES:
         raise BadConfiguration(f"{own_name}: profile = {profile!r} is not one of {', '.join(PROFILES)}", next_step=f'set profile = "paper" in {own_name}')
@@ -256,12 +256,11 @@ def _combine(own: Values, own_name: str, variables: Mapping[str, str], flags: Ma
     for layer, name in ((read_file(default_file), "default"), (read_file(profile_file), f"profile {profile}"), (own, own_name)):
         _lay_over(values, sources, layer, name)
     pinned = {"profile": values["profile"], "account": values["account"]}
-    for texts, prefix in ((variables, "$"), (flags, "--")):
-        for name, text in texts.items():
-            key = _key_of_variable(name, values) if prefix == "$" else name
-            _refuse_other_pin(key, text, pinned, prefix + name, own_name)
-            _put(values, key, _typed(text, _get(values, key)))
-            sources[key] = prefix + name
+    for name, text in variables.items():
+        key = _key_of_variable(name, values)
+        _refuse_other_pin(key, text, pinned, f"${name}", own_name)
+        _put(values, key, _typed(text, _get(values, key)))
+        sources[key] = f"${name}"
     try:
         settings = msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:

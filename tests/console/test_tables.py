@@ -60,7 +60,7 @@ SPY    18Dec26    633 P   2   0.94    188 -222  24  40.0  2.00 -10.0  40.0
 SPY    18Dec26    706 C  -2   0.61   -122  351  24 -60.0 -2.00  10.0 -40.0
 SPY    18Dec26    716 C   2   0.18     36 -190  24  80.0  2.00 -10.0  40.0
 total                              24,199  554     140.0  0.00  0.00  0.00
-not shown at 80 columns: strategy, greeks (widen the terminal, or -o plain)"""
+not shown at 80 columns: strategy, greeks, age (widen the terminal, or -o plain)"""
 
 
 def test_an_unknown_greek_is_a_question_mark_in_every_sum_above_it() -> None:
@@ -75,7 +75,7 @@ SPY    18Dec26    633 P   2  0.94   188 -222  24  40.0  2.00 -10.0  40.0 model
 SPY    18Dec26    706 C  -2  0.61  -122  351  24     ?     ?     ?     ? missing
 SPY    18Dec26    716 C   2  0.18    36 -190  24  80.0  2.00 -10.0  40.0 model
 total                              -218  242         ?     ?     ?     ?
-not shown at 80 columns: strategy (widen the terminal, or -o plain)
+not shown at 80 columns: strategy, age (widen the terminal, or -o plain)
 1 of 4 positions have no greeks: sums with them are unknown (?)"""
 
 
@@ -89,7 +89,7 @@ def test_sorting_takes_the_groups_away_and_puts_the_unknown_last() -> None:
 def test_plain_and_csv_have_every_column_and_every_row() -> None:
     plain = drawn(book(), "plain")
     assert len(plain.splitlines()) == 1 + 1 + 5 + 1
-    assert plain.splitlines()[1].split()[-2:] == ["strategy", "greeks"]
+    assert plain.splitlines()[1].split()[-2:] == ["greeks", "age"]
     rows = list(csv.DictReader(io.StringIO(drawn(book(), "csv"))))
     assert len(rows) == 5
     assert rows[1]["strike"] == "643" and rows[1]["expiry"] == "2026-12-18" and rows[0]["strike"] == ""

@@ -169,9 +169,9 @@ def alerts(raised: Sequence[RaisedAlert]) -> Finding:
     return Finding("alerts", Status.UNHEALTHY if critical else Status.DEGRADED, text, fix=Fix(("alerts", "ack")))
 
 
-def errors(summaries: Sequence[Repeated], settings: Settings) -> Finding:
-    """Errors in the logs."""
-    span = f"{settings.health.errors_window / 3600:g} hours"
+def errors(summaries: Sequence[Repeated], seconds: float) -> Finding:
+    """Errors in the logs of the last ``seconds``."""
+    span = "hour" if seconds == 3600 else f"{seconds / 3600:g} hours"
     total = sum(one.count for one in summaries)
     if not total:
         return Finding("logs", Status.OK, f"no errors in the last {span}")

@@ -9,7 +9,7 @@ from msgspec import Struct
 from v6cli import clock
 from v6cli.errors import V6Error
 from v6cli.health import checks
-from v6cli.health.gather import Facts, window
+from v6cli.health.gather import Facts, back
 from v6cli.portfolio import limits
 from v6cli.portfolio.limits import Measure
 from v6cli.procedure import Finding, Status
@@ -103,9 +103,10 @@ async def trading(facts: Facts) -> list[Finding]:
     return [checks.trading_state(await facts.latch())]
 
 
-async def errors(facts: Facts) -> list[Finding]:
-    """Errors in the logs."""
-    return [checks.errors(await facts.errors(window(facts.settings)), facts.settings)]
+async def errors(facts: Facts, seconds: float | None = None) -> list[Finding]:
+    """Errors in the logs of the last ``seconds``, by default as far back as the settings say."""
+    span = facts.settings.health.errors_window if seconds is None else seconds
+    return [checks.errors(await facts.errors(back(span)), span)]
 
 
 async def everything(facts: Facts) -> list[Finding]:

@@ -99,7 +99,7 @@ class Facts:
 
     async def errors(self, since: datetime) -> list[logs.Repeated]:
         """Errors in the logs of the services since then, the same ones counted together."""
-        return await self._once("errors", lambda: asyncio.to_thread(self._read_errors, since))
+        return await self._once(f"errors since {since:%Y-%m-%d %H:%M}", lambda: asyncio.to_thread(self._read_errors, since))
 
     async def latch(self) -> Latch:
         """The trading state."""
@@ -155,9 +155,9 @@ def _look_at_machine(home: Home) -> Machine:
     return Machine(disk=1 - usage.free / usage.total, memory=psutil.virtual_memory().percent / 100)
 
 
-def window(settings: Settings) -> datetime:
-    """How far back errors count."""
-    return clock.wall() - timedelta(seconds=settings.health.errors_window)
+def back(seconds: float) -> datetime:
+    """So long ago, in the time of the logs."""
+    return clock.wall() - timedelta(seconds=seconds)
 
 
 def sizes(positions: Sequence[Position]) -> dict[int, float]:

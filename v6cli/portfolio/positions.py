@@ -27,7 +27,8 @@ COLUMNS = (
     Column("theta", kind="greek", unit="currency per calendar day", rank=1),
     Column("vega", kind="greek", unit="currency per volatility point", rank=2),
     Column("strategy", rank=9),
-    Column("greeks", kind="status", rank=8),
+    Column("greeks", kind="status", rank=7),
+    Column("greeks_age", title="age", kind="seconds", missing="", unit="seconds", rank=8),
 )
 SORTS = ("group", "symbol", "expiry", "strike", "quantity", "value", "pnl", "dte", "delta", "gamma", "theta", "vega")
 _INDEX = {column.name: number for number, column in enumerate(COLUMNS)}
@@ -40,7 +41,7 @@ def table(positions: Sequence[Position], greeks: Mapping[int, Greeks], today: da
     chosen = [one for one in positions if not symbol or one.contract.symbol == symbol]
     rows: list[tuple[Any, ...]] = []
     groups: list[Group] = []
-    sums = [(one, _leg_rows(one.name, one.legs, greeks, today)) for one in group(chosen)]
+    sums = [(one, _leg_rows(one.name, one.legs, greeks, today, as_of)) for one in group(chosen)]
     for name in dict.fromkeys(one.symbol for one, _ in sums):
         own = [(one, made) for one, made in sums if one.symbol == name]
         first = len(rows)
@@ -58,18 +59,19 @@ def table(positions: Sequence[Position], greeks: Mapping[int, Greeks], today: da
     return Table("v6.positions/1", "positions", COLUMNS, rows, groups, totals, as_of, _notes(chosen, greeks), empty)
 
 
-def _leg_rows(name: str, legs: Sequence[Leg], greeks: Mapping[int, Greeks], today: date) -> list[tuple[Any, ...]]:
-    return [_row(name, leg, greeks.get(leg.position.contract.con_id), today) for leg in legs]
+def _leg_rows(name: str, legs: Sequence[Leg], greeks: Mapping[int, Greeks], today: date, as_of: datetime) -> list[tuple[Any, ...]]:
+    return [_row(name, leg, greeks.get(leg.position.contract.con_id), today, as_of) for leg in legs]
 
 
-def _row(name: str, leg: Leg, greeks: Greeks | None, today: date) -> tuple[Any, ...]:
+def _row(name: str, leg: Leg, greeks: Greeks | None, today: date, as_of: datetime) -> tuple[Any, ...]:
     position, own = leg.position, leg.position.contract
     known = of_position(position, greeks, leg.quantity)
     numbers = (None,) * 4 if known.unknown else (known.delta, known.gamma, known.theta, known.vega)
     value = None if position.value is None else position.value * leg.share
     pnl = None if position.unrealized is None else position.unrealized * leg.share
     dte = (own.expiry - today).days if own.expiry else None
-    return (own.symbol, own.expiry, own.strike, own.right, leg.quantity, position.price, value, pnl, dte, *numbers, name, source(position, greeks))
+    age = (as_of - greeks.at).total_seconds() if greeks and own.is_option else None
+    return (own.symbol, own.expiry, own.strike, own.right, leg.quantity, position.price, value, pnl, dte, *numbers, name, source(position, greeks), age)
 
 
 def _total(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:

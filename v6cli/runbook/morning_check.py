@@ -9,6 +9,7 @@ from v6cli.health.gather import Facts
 from v6cli.procedure import Finding, Procedure, Step
 
 KIND = "morning-check"
+RECENTLY = 3600.0  # seconds within which an error is one of the running services
 
 
 def procedure(facts: Facts) -> Procedure:
@@ -27,7 +28,7 @@ def procedure(facts: Facts) -> Procedure:
             Step(
                 "services",
                 "Services",
-                "Asks the service manager for every service. One that is down or keeps restarting does not trade, sync or alert.",
+                "Asks the service manager for every service, and their logs for errors of the last hour. One that is down or keeps restarting does not trade, sync or alert.",
                 partial(_services, facts),
                 "services",
             ),
@@ -64,4 +65,4 @@ def procedure(facts: Facts) -> Procedure:
 
 
 async def _services(facts: Facts) -> list[Finding]:
-    return [*await examine.services(facts), *await examine.trading(facts)]
+    return [*await examine.services(facts), *await examine.trading(facts), *await examine.errors(facts, RECENTLY)]
