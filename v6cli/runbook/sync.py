@@ -9,14 +9,14 @@ import msgspec
 
 from v6cli import clock, control, locks, logs
 from v6cli.broker.connection import connect
-from v6cli.errors import ServiceUnavailable, UsageError
+from v6cli.errors import ServiceUnavailable, UsageError, V6Error
 from v6cli.events import Report
 from v6cli.home import Home
 from v6cli.lake import tables
 from v6cli.settings import Settings, remember
 from v6cli.state import mirror
 from v6cli.state.database import State
-from v6cli.sync.reconcile import Syncer, SyncRun
+from v6cli.sync.reconcile import Syncer, SyncRun, failed
 from v6cli.sync.watch import SERVICE, Watch
 
 LONGEST = 300.0
@@ -50,6 +50,10 @@ async def _here(home: Home, settings: Settings, state: State, report: Report, *,
             return await Syncer(connection, home, state, settings).sync(run.identity, report, dry_run=dry_run, force=force)
         finally:
             await connection.close()
+    except V6Error as error:
+        if not dry_run:
+            failed(state, error)
+        raise
     finally:
         run.end()
 

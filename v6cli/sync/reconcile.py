@@ -48,6 +48,11 @@ class SyncRun(Struct, frozen=True):
     versions: dict[str, int] = {}
 
 
+def failed(state: State, error: V6Error) -> None:
+    """Let the operator know that a sync failed; the next one that does not takes it back. Raises CannotWrite."""
+    alerts.raise_alert(state, Alert(FAILED, Severity.WARNING, f"position sync failed: {error.message}", "v6 health"))
+
+
 class Syncer:
     """What is kept from sync to sync on one connection: subscriptions and open tables."""
 
@@ -61,16 +66,11 @@ class Syncer:
     async def sync(self, run: str, report: Report, *, dry_run: bool = False, force: bool = False) -> SyncRun:
         """One sync. A dry run fetches and compares, and writes nothing; a forced one sets tables aside that cannot be read.
 
-        Raises GatewayUnavailable where the picture is not complete: then nothing is written but an alert. Raises Refused
+        Raises GatewayUnavailable where the picture is not complete: then nothing is written. Raises Refused
         where another process syncs this home.
         """
         async with locks.hold(self._home.run / "sync.lock", f"sync {run}", 30.0):
-            try:
-                return await self._sync(run, report, dry_run=dry_run, force=force)
-            except V6Error as error:
-                if not dry_run:
-                    alerts.raise_alert(self._state, Alert(FAILED, Severity.WARNING, f"position sync failed: {error.message}", "v6 sync --force"))
-                raise
+            return await self._sync(run, report, dry_run=dry_run, force=force)
 
     async def _sync(self, run: str, report: Report, *, dry_run: bool, force: bool) -> SyncRun:
         began, start = clock.now(), clock.monotonic()

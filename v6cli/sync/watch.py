@@ -14,7 +14,7 @@ from v6cli.events import Event, Note, Report
 from v6cli.home import Home
 from v6cli.settings import Settings
 from v6cli.state.database import State
-from v6cli.sync.reconcile import Syncer, SyncRun
+from v6cli.sync.reconcile import Syncer, SyncRun, failed
 
 SERVICE = "v6-position-sync"
 LONGEST_BACKOFF = 30.0
@@ -42,6 +42,7 @@ class Watch:
                         await self._sync_for_ever(syncer)
                 except V6Error as error:
                     log.warning("%s", error.message)
+                    failed(self._state, error)
                     self._answer_all(error)
                     backoff = 1.0 if not isinstance(error, GatewayUnavailable) else min(backoff * 2, LONGEST_BACKOFF)
                     await self._wait(backoff)
