@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from v6cli import clock
 
 
 class TokenBucket:
-    """A token for each message: ``share`` a second of wall time, at most one second's worth saved up.
+    """At most ``share`` messages within any second of wall time: the gateway counts the same way, over all clients of the login.
 
     Who asks waits in the order of asking.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, share: int) -> None:
         self.share = share
-        self._tokens = float(share)
-        self._filled = clock.monotonic()
+        self._given: deque[float] = deque(maxlen=share)
 
     async def take(self) -> None:
-        """Wait for one token."""
+        """Wait for the next moment at which a message may leave."""
         now = clock.monotonic()
-        self._tokens = min(self.share, self._tokens + (now - self._filled) * self.share)
-        self._filled = now
-        self._tokens -= 1
-        if self._tokens < 0:
-            await clock.pause(-self._tokens / self.share)
+        free = self._given[0] + 1.0 if len(self._given) == self.share else now
+        at = max(now, free)
+        self._given.append(at)
+        if at > now:
+            await clock.pause(at - now)
