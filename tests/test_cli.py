@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -89,26 +90,55 @@ def test_help_fits_a_terminal(line: str) -> None:
     assert not too_long, too_long
 
 
+def texts_of(path: Path) -> list[str]:
+    """Every text in a module, what an f-string fills in replaced by X."""
+    tree = ast.parse(path.read_text())
+    inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    inside |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and "`" not in str(node.value.value)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            found.append("".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            found.append(node.value)
+    return found
+
+
+def lines_in(text: str) -> list[str]:
+    """The command lines in a text: quoted in backticks, after a prompt, at the start of the text, or after ``next:`` and ``then:``."""
+    quoted = re.findall(r"`(v6 [^`\n]+)`", text)
+    prompted = re.findall(r"^\$ (v6 .*)$", text, re.MULTILINE)
+    suggested = re.findall(r"^(?:next:|then:)? *(v6 [a-z-].*?)(?:  +.*)?$", text, re.MULTILINE) if "\n" in text and "then:" in text else []
+    alone = [text] if re.match(r"v6 (?:--|[a-z])", text) and "\n" not in text else []
+    return quoted + prompted + suggested + alone
+
+
 def named_lines() -> list[tuple[str, str]]:
     """Every v6 command line in code, documents and TOML, with where it stands."""
-    found = []
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]:
-        for quoted in re.findall(r"`(v6 [^`\n]+)`", path.read_text()) + re.findall(r"^\$ (v6 .*)$", path.read_text(), re.MULTILINE):
-            found.append((path.name, quoted))
-    for path in [*(ROOT / "v6cli").rglob("*.py"), *(ROOT / "commands").rglob("*.py")]:
-        if any(parent.is_symlink() for parent in path.parents):
-            continue
-        for match in re.findall(r"next_step=\"(v6 [^\"]+)\"", path.read_text()) + re.findall(r"advice=\"(v6 [^\"]+)\"", path.read_text()):
-            found.append((str(path.relative_to(ROOT)), match))
-        for quoted in re.findall(r"`(v6 [^`\n]+)`", path.read_text()):
-            found.append((str(path.relative_to(ROOT)), quoted))
-    return found
+    found: dict[tuple[str, str], None] = {}
+    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "config").rglob("*.toml")]
+    modules = [path for top in ("v6cli", "commands") for path in (ROOT / top).rglob("*.py") if not any(parent.is_symlink() for parent in path.parents)]
+    for path in documents:
+        for line in lines_in(path.read_text()):
+            found[str(path.relative_to(ROOT)), line] = None
+    for path in modules:
+        for text in texts_of(path):
+            for line in lines_in(text):
+                found[str(path.relative_to(ROOT)), line] = None
+    return list(found)
+
+
+def test_the_search_for_command_lines_finds_them() -> None:
+    """A search that finds nothing would let every wrong line pass."""
+    lines = {line for _, line in named_lines()}
+    assert {"v6 sync --force", "v6 health", "v6 demo --stop", "v6 alerts ack"} <= lines
+    assert len(lines) > 40
 
 
 @pytest.mark.parametrize(("place", "line"), named_lines(), ids=lambda value: value)
 def test_every_command_line_named_anywhere_is_one(place: str, line: str) -> None:
     """Documents may name a command without its arguments, and say more behind it."""
-    command_line = re.split(r" shows | \(|, | then | with ", line)[0].replace("KEY VALUE", "limits.delta 1").replace("account ID", "account DU1234567")
+    command_line = re.split(r" shows | lists | \(|, | then | with ", line)[0].replace("KEY VALUE", "limits.delta 1").replace("account ID", "account DU1234567")
     try:
         parse(command_line)
     except click.MissingParameter:
