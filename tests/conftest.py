@@ -154,7 +154,7 @@ def stage() -> Iterator[Callable[..., Any]]:
             quick = msgspec.structs.replace(
                 loaded,
                 gateway=msgspec.structs.replace(loaded.gateway, timeout=timeout),
-                greeks=msgspec.structs.replace(loaded.greeks, wait=0.5),
+                greeks=msgspec.structs.replace(loaded.greeks, wait=0.5, budget=2.0),
                 messages=msgspec.structs.replace(loaded.messages, sync=45, look=45),
             )
             try:

@@ -78,6 +78,7 @@ class Greeks(Section, frozen=True):
     """When greeks are known."""
 
     wait: Positive
+    budget: Positive
     stale_after: Positive
     missing_from_open: NotNegative
 
