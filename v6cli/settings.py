@@ -310,15 +310,11 @@ def _typed(text: str, like: object) -> object:
         return text
 
 
-_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
-
-
 def _explained(error: msgspec.ValidationError, values: Values, sources: dict[str, str], own_name: str) -> BadConfiguration:
-    match = _PLACE.match(str(error))
+    match = re.match(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", str(error), re.DOTALL)
     assert match  # the pattern matches any text
     path, what = match["path"] or "", match["what"]
-    if unknown := _UNKNOWN_FIELD.search(what):
+    if unknown := re.search(r"Object contains unknown field `(?P<field>[^`]*)`", what):
         key = ".".join(filter(None, (path, unknown["field"])))
         place = _get(values, path) if path else values
         siblings = sorted(set(place) - {unknown["field"]}) if isinstance(place, dict) else []

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from v6cli.models import Account, Greeks, Position
-from v6cli.portfolio.greeks import RollUp, of_position, roll_up
+from v6cli.portfolio.greeks import RollUp, is_known, roll_up
 from v6cli.procedure import Finding, Fix, Status, verdict
 from v6cli.results import Column, Table, bar
 from v6cli.settings import Limits
@@ -36,7 +36,7 @@ class Measure(Struct, frozen=True):
 def measure(positions: Sequence[Position], greeks: Mapping[int, Greeks], account: Account | None, limits: Limits) -> list[Measure]:
     """Delta, gamma and the largest symbol against their limits."""
     rolled = roll_up(positions, greeks)
-    silent = next((str(one.contract) for one in positions if of_position(one, greeks.get(one.contract.con_id)).unknown), "")
+    silent = next((str(one.contract) for one in positions if not is_known(one, greeks.get(one.contract.con_id))), "")
     return [
         _greek("delta", rolled, silent, limits.delta, limits.near, "share equivalents"),
         _greek("gamma", rolled, silent, limits.gamma, limits.near, "share equivalents per 1.00"),
