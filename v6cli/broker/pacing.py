@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 
 from v6cli import clock
 
+WINDOW = 1.05  # wall seconds: the gateway counts a second by its own clock, when it gets to read
+
 
 class TokenBucket:
-    """At most ``share`` messages within any second of wall time: the gateway counts the same way, over all clients of the login.
+    """At most ``share`` messages within any second: the gateway counts the same way, over all clients of the login.
 
-    Who asks waits in the order of asking.
+    What counts is when a message leaves, so the caller sends right after ``take`` returns, without waiting in between. Who asks
+    waits in the order of asking.
     """
 
     def __init__(self, share: int) -> None:
         self.share = share
-        self._given: deque[float] = deque(maxlen=share)
+        self._left: deque[float] = deque(maxlen=share)
+        self._turn = asyncio.Lock()
 
     async def take(self) -> None:
-        """Wait for the next moment at which a message may leave."""
-        now = clock.monotonic()
-        free = self._given[0] + 1.0 if len(self._given) == self.share else now
-        at = max(now, free)
-        self._given.append(at)
-        if at > now:
-            await clock.pause(at - now)
+        """Wait until a message may leave."""
+        async with self._turn:
+            while len(self._left) == self.share and (wait := self._left[0] + WINDOW - clock.monotonic()) > 0:
+                await clock.pause(wait)
+            self._left.append(clock.monotonic())
