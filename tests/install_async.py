@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -27,8 +28,17 @@ def pip(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments], check=True, cwd=ROOT)
 
 
+def constraints(folder: Path) -> Path:
+    """The project's pins but that of tzdata: ib_async wants an older year of it than v6 has."""
+    pins = (ROOT / "constraints.txt").read_text().splitlines(keepends=True)
+    path = folder / "constraints.txt"
+    path.write_text("".join(line for line in pins if not line.startswith("tzdata==")))
+    return path
+
+
 def main() -> None:
-    pip("-c", "constraints.txt", *requirements())
+    with tempfile.TemporaryDirectory() as folder:
+        pip("-c", str(constraints(Path(folder))), *requirements())
     pip("--no-deps", "-e", ".")
     code = "import importlib.util as u; assert u.find_spec('ib_async') and not u.find_spec('ib_insync')"
     subprocess.run([sys.executable, "-c", code], check=True)
