@@ -38,14 +38,15 @@ class Watch:
             while True:
                 try:
                     async with self._syncer() as syncer:
+                        backoff = 1.0
                         log.info("connected to the gateway at %s:%s", self._settings.gateway.host, self._settings.gateway.port)
                         await self._sync_for_ever(syncer)
                 except V6Error as error:
                     log.warning("%s", error.message)
                     failed(self._state, error)
                     self._answer_all(error)
-                    backoff = 1.0 if not isinstance(error, GatewayUnavailable) else min(backoff * 2, LONGEST_BACKOFF)
                     await self._wait(backoff)
+                    backoff = min(backoff * 2, LONGEST_BACKOFF) if isinstance(error, GatewayUnavailable) else 1.0
                     self._reload()
 
     async def _sync_for_ever(self, syncer: Syncer) -> None:
@@ -86,6 +87,7 @@ class Watch:
     def _answer_all(self, error: V6Error) -> None:
         _answer(self._waiting, error)
         self._waiting = []
+        self._asked.clear()
 
     def _reload(self) -> bool:
         """Take up changed settings; ones that cannot be used leave the last ones in force. True when they changed."""
