@@ -124,12 +124,12 @@ def read_moment(text: str) -> datetime:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+        early, late = (moment.replace(tzinfo=eastern(), fold=fold) for fold in (0, 1))
+        if early.utcoffset() == late.utcoffset():
+            return early.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise BadInput(f"{text!r} is not a time", next_step="write it as 2026-11-24 09:30 (New York) or with an offset, -05:00") from None
-    if moment.tzinfo is not None:
-        return moment.astimezone(UTC)
-    early, late = (moment.replace(tzinfo=eastern(), fold=fold) for fold in (0, 1))
-    if early.utcoffset() != late.utcoffset():
-        kind = "does not exist" if early.astimezone(UTC) > late.astimezone(UTC) else "names two moments"
-        raise BadInput(f"{text!r} {kind} in New York: the clocks change that night", next_step=f"add the offset: {text}-05:00 or {text}-04:00")
-    return early.astimezone(UTC)
+    kind = "does not exist" if early.astimezone(UTC) > late.astimezone(UTC) else "names two moments"
+    raise BadInput(f"{text!r} {kind} in New York: the clocks change that night", next_step=f"add the offset: {text}-05:00 or {text}-04:00")

@@ -1,7 +1,7 @@
 """A procedure of the runbook: steps that look, what they find, and the command that mends it.
 
-Steps that do not need one another run side by side. A step that raises, or that runs out of time, has found out that it does
-not know: its outcome is UNKNOWN, never green, and the others go on.
+Steps that do not need one another run side by side. A step that raises, that runs out of time or that has a bug does not know:
+its outcome is UNKNOWN, never green, and the others go on.
 """
 
 from __future__ import annotations
@@ -132,4 +132,10 @@ async def _look(step: Step) -> tuple[Finding, ...]:
         return (Finding(step.subject, Status.UNKNOWN, f"no answer within {step.seconds:g} s"),)
     except V6Error as error:
         return (Finding(step.subject, Status.UNKNOWN, error.message, advice=error.next_step or ""),)
+    except Exception as error:
+        import logging
+
+        logging.getLogger(__name__).exception("the step %s has a bug", step.name)
+        text = f"a bug in v6: {type(error).__name__}: {error}"
+        return (Finding(step.subject, Status.UNKNOWN, text, advice="the traceback is in the log"),)
     return found or (Finding(step.subject, Status.UNKNOWN, "the step found nothing to judge"),)

@@ -27,8 +27,10 @@ PROFILES = ("demo", "paper", "live")
 NOT_SETTINGS = frozenset({"V6_HOME"})
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Positive = Annotated[float, Meta(gt=0)]
-NotNegative = Annotated[float, Meta(ge=0)]
+LARGEST = 1e12  # a limit or a wait without end is none
+
+Positive = Annotated[float, Meta(gt=0, le=LARGEST)]
+NotNegative = Annotated[float, Meta(ge=0, le=LARGEST)]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 AccountId = Annotated[str, Meta(pattern=r"^([A-Z]{1,3}[0-9]{4,12})?$")]
@@ -204,6 +206,8 @@ def edited(home: Home, key: str, value: str) -> Edit:
         if section not in place:
             place[section] = tomlkit.table()
         place = place[section]
+        if not isinstance(place, dict):
+            raise BadConfiguration(f"{home.settings_file}: {section} = {place!r} is in the way: [{section}] is a section", next_step="edit the file")
     place[name] = _typed(value, known[key])
     after = tomlkit.dumps(document)
     settings = check_text(after, home.settings_file).settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -109,7 +110,7 @@ def _concentration(positions: Sequence[Position], account: Account | None, limit
     if not gross:
         return Measure(name, 0.0, limits.concentration, Status.OK, "no positions", unit)
     basis = sum(gross.values()) if limits.concentration_basis == "gross_over_gross" else account.net_liquidation if account else None
-    if basis is None or basis <= 0:
+    if basis is None or not 0 < basis < math.inf:
         return Measure(name, None, limits.concentration, Status.UNKNOWN, "concentration unknown: net liquidation is not known", unit)
     symbol = max(gross, key=lambda one: gross[one])
     value = gross[symbol] / basis
@@ -119,10 +120,13 @@ def _concentration(positions: Sequence[Position], account: Account | None, limit
 
 
 def _status(used: float, near: float) -> Status:
-    if used > 1:
-        return Status.UNHEALTHY
-    return Status.DEGRADED if used >= near else Status.OK
+    """Green only what is below; what is no number is not known."""
+    if used < near:
+        return Status.OK
+    if used <= 1:
+        return Status.DEGRADED
+    return Status.UNKNOWN if math.isnan(used) else Status.UNHEALTHY
 
 
 def _word(status: Status) -> str:
-    return {Status.UNHEALTHY: ": over the limit", Status.DEGRADED: ": near the limit"}.get(status, "")
+    return {Status.UNHEALTHY: ": over the limit", Status.DEGRADED: ": near the limit", Status.UNKNOWN: ": not a number"}.get(status, "")

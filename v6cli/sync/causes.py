@@ -68,9 +68,9 @@ def _cause(
     filled, refs = fresh.get(own.con_id, (0.0, ""))
     if abs(filled - change) < EPSILON:
         return "fill", refs
-    if own.is_option and old is not None and _stock_moved(own, -change, fresh, was, now):
+    if own.is_option and old is not None and _stock_moved(own, filled - change, fresh, was, now):
         return "assigned or exercised", f"{own.symbol} shares changed with it"
-    if not own.is_option and _option_went(own, was, now):
+    if not own.is_option and _option_went(own, change - filled, fresh, was, now):
         return "assigned or exercised", "options of it went at the same time"
     if own.is_option and new is None and own.expiry is not None and own.expiry <= today:
         return "expired", own.expiry.isoformat()
@@ -78,20 +78,26 @@ def _cause(
 
 
 def _stock_moved(option: Contract, contracts: float, fresh: Mapping[int, tuple[float, str]], was: Mapping[int, Position], now: Mapping[int, Position]) -> bool:
-    """Whether the option's shares changed, without a fill, in the direction and by at least the size of an exercise."""
+    """Whether shares of the option's symbol changed, without a fill, as exercising so many contracts makes them."""
+    stocks = [con_id for con_id, one in {**was, **now}.items() if one.contract.kind == "STK" and one.contract.symbol == option.symbol]
+    return any(_makes(_unfilled(con_id, fresh, was, now), option, contracts) for con_id in stocks)
+
+
+def _option_went(stock: Contract, moved: float, fresh: Mapping[int, tuple[float, str]], was: Mapping[int, Position], now: Mapping[int, Position]) -> bool:
+    """Whether options of this stock went, without a fill, whose exercise moves shares this way."""
+    options = [(con_id, one.contract) for con_id, one in was.items() if one.contract.is_option and one.contract.symbol == stock.symbol]
+    return stock.kind == "STK" and any(_makes(moved, option, -_unfilled(con_id, fresh, was, now)) for con_id, option in options)
+
+
+def _makes(moved: float, option: Contract, contracts: float) -> bool:
+    """Whether exercising ``contracts`` of an option (negative: being assigned) makes shares move so, or further the same way."""
     shares = contracts * option.multiplier * (1 if option.right == "C" else -1)
-    for con_id in sorted({*was, *now}):
-        one = now.get(con_id) or was[con_id]
-        if one.contract.kind == "STK" and one.contract.symbol == option.symbol:
-            moved = _quantity(now, con_id) - _quantity(was, con_id) - fresh.get(con_id, (0.0, ""))[0]
-            return moved * shares > 0 and abs(moved) >= abs(shares) - EPSILON
-    return False
+    return moved * shares > 0 and abs(moved) >= abs(shares) - EPSILON
 
 
-def _option_went(stock: Contract, was: Mapping[int, Position], now: Mapping[int, Position]) -> bool:
-    return any(
-        one.contract.is_option and one.contract.symbol == stock.symbol and abs(_quantity(now, con_id)) < abs(one.quantity) - EPSILON for con_id, one in was.items()
-    )
+def _unfilled(con_id: int, fresh: Mapping[int, tuple[float, str]], was: Mapping[int, Position], now: Mapping[int, Position]) -> float:
+    """The change of a quantity that no fill explains."""
+    return _quantity(now, con_id) - _quantity(was, con_id) - fresh.get(con_id, (0.0, ""))[0]
 
 
 def _quantity(positions: Mapping[int, Position], con_id: int) -> float:

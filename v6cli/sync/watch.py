@@ -43,7 +43,7 @@ class Watch:
                         await self._sync_for_ever(syncer)
                 except V6Error as error:
                     self._met(error)
-                    await self._wait(clock.pause(min(2.0**self._failures, LONGEST_BACKOFF)))
+                    await self._wait(clock.pause(min(2.0 ** (self._failures - 1), LONGEST_BACKOFF)))
                     self._reload()
 
     async def _sync_for_ever(self, syncer: Syncer) -> None:
@@ -91,6 +91,7 @@ class Watch:
             log.error("the alert could not be written: %s", refused.message)  # noqa: TRY400  its traceback says no more
         _answer(self._waiting, error)
         self._waiting = []
+        self._asked.clear()
 
     def _reload(self) -> bool:
         """Take up changed settings; ones that cannot be used leave the last ones in force. True when they changed."""
