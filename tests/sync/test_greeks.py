@@ -8,13 +8,13 @@ from datetime import UTC, date, datetime, timedelta
 import msgspec
 import pytest
 
-from v6cli import events, pricing, settings
+from v6cli import clock, events, pricing, settings
 from v6cli.broker.account import positions_and_account
 from v6cli.broker.ib import _library
-from v6cli.broker.quotes import Tick, Watchlist, _Line
+from v6cli.broker.quotes import SPARE, Tick, Watchlist, _Line
 from v6cli.models import Contract, Greeks, GreekSource
 from v6cli.sessions import Hours, parse_hours
-from v6cli.sync.greeks import judge, years
+from v6cli.sync.greeks import Source, judge, years
 
 LIBRARY = _library()
 LIMITS = settings.builtin("paper").greeks
@@ -162,7 +162,7 @@ async def watched(stage, connection, lines: int, contracts, wait: float = 0.5):
         return answer
 
     connection.client.subscribe = counting
-    watchlist = Watchlist(connection, lines, wait)
+    watchlist = Watchlist(connection, lines, wait, budget=60.0)
 
     async def sampling() -> None:
         nonlocal most
@@ -203,7 +203,7 @@ def test_a_book_that_fits_keeps_its_lines_and_gives_back_those_of_closed_positio
     async def act(stage) -> None:
         connection = await stage.connect()
         options = await options_held(connection)
-        watchlist, ticks, most = await watched(stage, connection, len(options), options)
+        watchlist, ticks, most = await watched(stage, connection, len(options) + SPARE, options)
         assert most == len(options) == lines_of(stage) and all(tick.has_model for tick in ticks.values())
         (theirs,) = stage.gateway.connections
         requests = set(theirs.streams)
@@ -218,6 +218,38 @@ def test_a_book_that_fits_keeps_its_lines_and_gives_back_those_of_closed_positio
         await connection.close()
 
     stage(act)
+
+
+def test_a_look_ends_with_its_budget_and_the_next_goes_on_where_it_ended(stage) -> None:
+    async def act(stage) -> None:
+        connection = await stage.connect()
+        options = (await options_held(connection))[:120]
+        watchlist = Watchlist(connection, 20, 1.0, budget=0.5)
+        first = await watchlist.look(options, events.ignore)
+        assert 0 < len(first) < len(options)
+        second = await watchlist.look(options, events.ignore)
+        unseen = len(options) - len(first)
+        assert len(set(second) - set(first)) >= min(unseen, len(second) - 20)
+        await connection.close()
+
+    stage(act, "thousand", timeout=10.0)
+
+
+def test_what_a_look_did_not_reach_keeps_its_greeks_until_they_are_stale(stage) -> None:
+    async def act(stage) -> None:
+        connection = await stage.connect()
+        positions, _ = await positions_and_account(connection)
+        own = msgspec.structs.replace(stage.settings.greeks, budget=1e-9)
+        now = clock.now()
+        fresh = {one.contract.con_id: Greeks(one.contract.con_id, GreekSource.MODEL, now, 0.1, 0.1, 0.1, 0.1) for one in positions}
+        found = await Source(connection, 8, own).of_positions(positions, fresh, events.ignore)
+        assert found and all(greeks is fresh[con_id] for con_id, greeks in found.items())
+        old = {con_id: msgspec.structs.replace(one, at=now - timedelta(seconds=own.stale_after + 1)) for con_id, one in fresh.items()}
+        found = await Source(connection, 8, own).of_positions(positions, old, events.ignore)
+        assert found and not any(greeks.known for greeks in found.values())
+        await connection.close()
+
+    stage(act, "thousand", timeout=10.0)
 
 
 def test_a_book_that_outgrows_its_lines_lets_the_held_ones_go_first(stage) -> None:

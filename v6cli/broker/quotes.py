@@ -116,8 +116,8 @@ class Watchlist:
 
     def __init__(self, connection: Connection, lines: int, wait: float, budget: float) -> None:
         self._connection = connection
-        self._spare = max(1, min(SPARE, lines // 4))
-        self._lines = max(1, lines - self._spare)
+        self._spare = min(SPARE, lines // 4)
+        self._lines = lines - self._spare
         self._wait = wait
         self._budget = budget
         self._turns: dict[int, int] = {}
@@ -168,8 +168,13 @@ class Watchlist:
         return ticks
 
     async def glance(self, contracts: Sequence[Contract]) -> dict[int, Tick]:
-        """What a few more contracts show now, on the spare lines, none of which is kept. Raises GatewayUnavailable."""
+        """What a few more contracts show now, on the spare lines, none of which is kept; nothing where no line is spare.
+
+        Raises GatewayUnavailable.
+        """
         ticks: dict[int, Tick] = {}
+        if not self._spare:
+            return ticks
         room = asyncio.Semaphore(self._spare)
 
         async def one(own: Contract) -> None:

@@ -56,7 +56,7 @@ class Source:
         return judge(own, tick, spots.get(own.symbol), last, details.get(own.con_id, Details()).hours, now, self._limits)
 
     async def _spots(self, options: Sequence[Contract], ticks: Mapping[int, Tick], details: Mapping[int, Details]) -> dict[str, float]:
-        """Prices of the underlyings: from options that have a model, else asked for."""
+        """Prices of the underlyings: from options that have a model, else asked for: quote, last trade or close."""
         spots = {}
         for own in options:
             tick = ticks.get(own.con_id)
@@ -65,18 +65,14 @@ class Source:
         wanted = {own.symbol: found.underlying for own in options if (found := details.get(own.con_id)) and found.underlying and own.symbol not in spots}
         seen = await self._watchlist.glance([own for own in wanted.values() if own is not None])
         for symbol, underlying in wanted.items():
-            if underlying is not None and (spot := _spot(seen[underlying.con_id])) is not None:
+            tick = seen.get(underlying.con_id) if underlying else None
+            if tick is not None and (spot := tick.mid or tick.last or tick.close) is not None:
                 spots[symbol] = spot
         return spots
 
 
 def _longest_unseen_first(options: Sequence[Contract], before: Mapping[int, Greeks]) -> list[Contract]:
     return sorted(options, key=lambda own: before[own.con_id].at.timestamp() if own.con_id in before else 0.0)
-
-
-def _spot(tick: Tick) -> float | None:
-    """The price of an underlying: of its current quote, else the last trade, else the close."""
-    return tick.mid or tick.last or tick.close
 
 
 def judge(
