@@ -63,6 +63,7 @@ class Client:
         self.timeout = timeout
         self.messages: list[tuple[int, Meaning, str]] = []
         self._listeners: list[Message] = []
+        self._subscribed_to_account = False
         self._ib = self.library.IB()
         self._ib.RaiseRequestErrors = True
         self._ib.client.MaxRequests = 0
@@ -154,9 +155,10 @@ class Client:
         A running subscription is renewed, and what it left behind is forgotten first, so that nothing old is taken for new.
         """
         wrapper = self._ib.wrapper
-        await self.bucket.take()
-        if self.connected:
+        if self._subscribed_to_account and self.connected:
+            await self.bucket.take()
             self._ib.client.reqAccountUpdates(False, account)
+        self._subscribed_to_account = True
         wrapper.accountValues.clear()
         wrapper.portfolio.pop(account, None)
         await self.ask("account values", lambda: self._ib.reqAccountUpdatesAsync(account))
