@@ -24,7 +24,12 @@ def test_the_scripts_are_fresh(shell: str) -> None:
 def complete(line: str, cwd: Path | str = "/") -> list[str]:
     """What bash is offered for a line whose last word is being typed."""
     words = line.split(" ")
-    environment = os.environ | {"_V6_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {
+        "_V6_COMPLETE": "bash_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+        "PYTHONPATH": str(ROOT),
+    }
     code = "import sys; sys.argv = ['v6']; from v6cli.main import main; main()"
     done = subprocess.run([sys.executable, "-P", "-c", code], env=environment, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.stderr == ""
@@ -64,7 +69,11 @@ def test_completing_a_command_imports_none() -> None:
 
 
 def test_install_puts_the_script_where_the_shell_looks(v6, folder: Path) -> None:
-    for shell, place in (("bash", ".local/share/bash-completion/completions/v6"), ("zsh", ".local/share/zsh/site-functions/_v6"), ("fish", ".config/fish/completions/v6.fish")):
+    for shell, place in (
+        ("bash", ".local/share/bash-completion/completions/v6"),
+        ("zsh", ".local/share/zsh/site-functions/_v6"),
+        ("fish", ".config/fish/completions/v6.fish"),
+    ):
         done = v6("completion", shell, "--install", environment={"HOME": str(folder)}, check=0)
         assert done.stdout.strip() == str(folder / place)
         assert (folder / place).read_text() == v6("completion", shell, check=0).stdout
@@ -74,16 +83,18 @@ def test_install_puts_the_script_where_the_shell_looks(v6, folder: Path) -> None
 def run_in(shell: str, script: str, folder: Path) -> str:
     """Run a script in a shell whose path begins with this v6."""
     wrapper = folder / "v6"
-    wrapper.write_text(f"#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -P -m v6cli \"$@\"\n")
+    wrapper.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -P -m v6cli "$@"\n')
     wrapper.chmod(0o755)
     environment = {"PATH": f"{folder}:/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "TERM": "dumb"}
-    done = subprocess.run([shell, *(["-f"] if shell == "zsh" else []), "-c", script], env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [shell, *(["-f"] if shell == "zsh" else []), "-c", script], env=environment, cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_bash_itself(folder: Path) -> None:
-    script = f"source {ROOT}/completions/v6.bash; COMP_WORDS=(v6 mor); COMP_CWORD=1; _v6_completion v6 mor v6; echo \"${{COMPREPLY[@]}}\""
+    script = f'source {ROOT}/completions/v6.bash; COMP_WORDS=(v6 mor); COMP_CWORD=1; _v6_completion v6 mor v6; echo "${{COMPREPLY[@]}}"'
     assert run_in("bash", script, folder).strip() == "morning-check"
 
 

@@ -33,7 +33,9 @@ def thousand() -> tuple[list[Position], list[Greeks]]:
                     away = (strike - spot) / spot * (1 if right == "C" else -1)
                     delta = (0.5 - min(max(away * 8, -0.45), 0.45)) * (1 if right == "C" else -1)
                     price = round(max(0.05, spot * (0.004 * week - away / 2)), 2)
-                    own = Contract(con_id, symbol, "OPT", today + timedelta(weeks=week), strike, right, 100.0, exchange="SMART", trading_class=symbol)
+                    own = Contract(
+                        con_id, symbol, "OPT", today + timedelta(weeks=week), strike, right, 100.0, exchange="SMART", trading_class=symbol
+                    )
                     paid = price * 100 * (1.0 + (number - 12) / 40)
                     value = price * 100 * quantity
                     positions.append(Position(ACCOUNT, own, quantity, paid, price, value, value - paid * quantity, 0.0))

@@ -106,7 +106,15 @@ def table(bounds: Sequence[Bound]) -> str:
 
 
 def _row(bound: Bound) -> tuple[str, ...]:
-    return (bound.name, spread(bound.own), bound.yardstick, spread(bound.other), f"{bound.ratio:.2f}", f"{bound.allowed:.2f}", "" if bound.kept else "MISSED")
+    return (
+        bound.name,
+        spread(bound.own),
+        bound.yardstick,
+        spread(bound.other),
+        f"{bound.ratio:.2f}",
+        f"{bound.allowed:.2f}",
+        "" if bound.kept else "MISSED",
+    )
 
 
 def spread(seconds: Sequence[float]) -> str:

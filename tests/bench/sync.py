@@ -101,7 +101,9 @@ def _write_bare(lake: Path, state: State, one: SyncRun) -> float:
     written = {
         "positions": held,
         "position_history": held,
-        "greeks_history": [rows.greeks_row(one.run, one.at, one.account, symbols[con_id], greeks) for con_id, greeks in seen.greeks.items()],
+        "greeks_history": [
+            rows.greeks_row(one.run, one.at, one.account, symbols[con_id], greeks) for con_id, greeks in seen.greeks.items()
+        ],
         "account_history": [rows.account_row(one.run, one.at, seen.account)],
         "sync_runs": [rows.sync_run_row(record)],
     }

@@ -85,7 +85,13 @@ def _group_expiry(symbol: str, expiry: date | None, legs: list[Position], rest: 
     for put in list(puts):
         for call in list(calls):
             if put.size == call.size and put.credit == call.credit and put.inner < call.inner + EPSILON:
-                groups.append(Group(symbol, f"iron condor {_short(expiry)}" if put.credit else f"reverse condor {_short(expiry)}", (*put.legs, *call.legs)))
+                groups.append(
+                    Group(
+                        symbol,
+                        f"iron condor {_short(expiry)}" if put.credit else f"reverse condor {_short(expiry)}",
+                        (*put.legs, *call.legs),
+                    )
+                )
                 puts.remove(put)
                 calls.remove(call)
                 break

@@ -47,7 +47,13 @@ class Source:
         return {own.con_id: self._one(own, ticks, spots, before, details, now) for own in options}
 
     def _one(
-        self, own: Contract, ticks: Mapping[int, Tick], spots: Mapping[str, float], before: Mapping[int, Greeks], details: Mapping[int, Details], now: datetime
+        self,
+        own: Contract,
+        ticks: Mapping[int, Tick],
+        spots: Mapping[str, float],
+        before: Mapping[int, Greeks],
+        details: Mapping[int, Details],
+        now: datetime,
     ) -> Greeks:
         last = before.get(own.con_id)
         if own.con_id not in ticks and last is not None and (now - last.at).total_seconds() <= self._limits.stale_after:
@@ -62,7 +68,11 @@ class Source:
             tick = ticks.get(own.con_id)
             if tick is not None and tick.has_model and tick.underlying_price is not None:
                 spots[own.symbol] = tick.underlying_price
-        wanted = {own.symbol: found.underlying for own in options if (found := details.get(own.con_id)) and found.underlying and own.symbol not in spots}
+        wanted = {
+            own.symbol: found.underlying
+            for own in options
+            if (found := details.get(own.con_id)) and found.underlying and own.symbol not in spots
+        }
         seen = await self._watchlist.glance([own for own in wanted.values() if own is not None])
         for symbol, underlying in wanted.items():
             tick = seen.get(underlying.con_id) if underlying else None
@@ -101,7 +111,18 @@ def judge(
 
 
 def _model(tick: Tick, at: datetime) -> Greeks:
-    return Greeks(tick.con_id, GreekSource.MODEL, at, tick.delta, tick.gamma, tick.theta, tick.vega, tick.implied_volatility, tick.price, tick.underlying_price)
+    return Greeks(
+        tick.con_id,
+        GreekSource.MODEL,
+        at,
+        tick.delta,
+        tick.gamma,
+        tick.theta,
+        tick.vega,
+        tick.implied_volatility,
+        tick.price,
+        tick.underlying_price,
+    )
 
 
 def _computed(own: Contract, mid: float, underlying: float, now: datetime) -> Greeks | None:
@@ -115,7 +136,9 @@ def _priced(own: Contract, volatility: float, spot: float, at: datetime, source:
     left, call = years(own, now), own.right == "C"
     made = pricing.greeks(spot, own.strike, left, volatility, call)
     value = float(pricing.price(spot, own.strike, left, volatility, call))
-    return Greeks(own.con_id, source, at, float(made.delta), float(made.gamma), float(made.theta), float(made.vega), volatility, value, spot)
+    return Greeks(
+        own.con_id, source, at, float(made.delta), float(made.gamma), float(made.theta), float(made.vega), volatility, value, spot
+    )
 
 
 def years(own: Contract, now: datetime) -> float:
@@ -128,4 +151,3 @@ def years(own: Contract, now: datetime) -> float:
 def _closed(opens: Hours | None, now: datetime, grace: float) -> bool:
     """Whether the last close may still stand: the contract is closed, or has been open for less than the grace."""
     return open_at(opens, now) is False or open_at(opens, now - timedelta(seconds=grace)) is False
-
