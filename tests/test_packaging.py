@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -41,8 +42,10 @@ def run(*argv: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from the source distribution, as an index would serve both."""
-    out = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--outdir", out, ROOT, cwd=out)
+    out, source = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("source") / "v6"
+    unwanted = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis")
+    shutil.copytree(ROOT, source, symlinks=True, ignore=unwanted)  # a build writes into its tree
+    run(sys.executable, "-m", "build", "--outdir", out, source, cwd=out)
     return next(out.glob("*.whl"))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, TypeVar
 
 from v6cli import clock
@@ -38,12 +39,16 @@ class ClientIdInUse(GatewayUnavailable):
     """Another client, or the rest of a dead one, has this client id (326)."""
 
 
+@cache
 def _library() -> Any:
-    """The installed library. It asks for a current event loop when it is imported, which Python 3.14 no longer makes."""
+    """The installed library. It asks for a current event loop when it is imported, which Python 3.14 no longer makes.
+
+    Where none runs it gets one that stays: its event package keeps it.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        asyncio.set_event_loop(_loop_of_import())
     try:
         import ib_async as library
     except ImportError:
@@ -52,6 +57,11 @@ def _library() -> Any:
         # What the library calls errors are guesses; v6 reports the messages themselves.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return library
+
+
+@cache
+def _loop_of_import() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()
 
 
 class Client:
