@@ -44,5 +44,5 @@ def command(app: App, force: bool, watch: bool, dry_run: bool) -> None:
         app.output.note(f"the last sync is {age} old: nothing to do (--force syncs all the same)")
         return
     with app.output.live("position sync") as report:
-        done = app.run(procedure.once(app.home, app.settings, app.state, report, dry_run=dry_run, force=force))
+        done = app.run(procedure.once(app.home, app.settings, app.state_for(dry_run=dry_run), report, dry_run=dry_run, force=force))
     app.output.show(render.table(done, dry_run=dry_run))

@@ -87,6 +87,14 @@ class App:
             self._state = open_state(self.home)
         return self._state
 
+    def state_for(self, *, dry_run: bool) -> State:
+        """The state that an act works with; a dry run gets one that cannot be written. Raises CannotWrite, Unavailable."""
+        from v6cli.state.database import open_without_trace
+
+        if dry_run and self._state is None:
+            self._state = open_without_trace(self.home)
+        return self._state or self.state
+
     @cached_property
     def services(self) -> Backend:
         """The service manager of this home."""

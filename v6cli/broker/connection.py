@@ -8,7 +8,7 @@ from v6cli import clock, locks
 from v6cli.broker.codes import Meaning
 from v6cli.broker.ib import Client, ClientIdInUse
 from v6cli.broker.pacing import TokenBucket
-from v6cli.errors import GatewayUnavailable, Refused
+from v6cli.errors import CannotWrite, GatewayUnavailable, Refused
 from v6cli.events import Note, Report
 from v6cli.home import Home
 from v6cli.settings import Settings
@@ -82,13 +82,18 @@ async def connect(settings: Settings, home: Home, role: str, report: Report) -> 
     return Connection(client, role, account, client_id, share)
 
 
-async def _look_share(home: Home, report: Report) -> locks.Held:
+async def _look_share(home: Home, report: Report) -> locks.Held | None:
+    """One of the shares; None where the home cannot be written: whoever looks there still gets an answer, uncounted."""
     deadline = clock.monotonic() + WAIT_FOR_LOOK
     told = False
     while True:
-        for number in range(1, LOOKS + 1):
-            if share := locks.try_hold(home.run / f"look-{number}.lock", "a look at the gateway"):
-                return share
+        try:
+            for number in range(1, LOOKS + 1):
+                if share := locks.try_hold(home.run / f"look-{number}.lock", "a look at the gateway"):
+                    return share
+        except CannotWrite as error:
+            report(Note(f"this look is not counted among the {LOOKS} at a time: {error.message}"))
+            return None
         if clock.monotonic() > deadline:
             raise GatewayUnavailable(
                 f"{LOOKS} other v6 commands look at the gateway and did not end within {WAIT_FOR_LOOK:g} s", next_step="try again"

@@ -101,7 +101,7 @@ def _greek(name: str, rolled: RollUp, silent: str, limit: float, near: float, un
         return Measure(name, None, limit, Status.UNKNOWN, text, unit)
     value = float(getattr(rolled.total, name))
     status = _status(abs(value) / limit, near)
-    return Measure(name, value, limit, status, f"{name} {value:+.1f} of ±{limit:g}{_word(status)}", unit)
+    return _measured(name, value, limit, status, f"{name} {value:+.1f} of ±{limit:g}{_word(status)}", unit)
 
 
 def _concentration(positions: Sequence[Position], account: Account | None, limits: Limits) -> Measure:
@@ -121,7 +121,11 @@ def _concentration(positions: Sequence[Position], account: Account | None, limit
     value = gross[symbol] / basis
     status = _status(value / limits.concentration, limits.near)
     text = f"largest symbol {symbol} {value:.1%} of at most {limits.concentration:.0%}{_word(status)}"
-    return Measure(name, value, limits.concentration, status, text, unit)
+    return _measured(name, value, limits.concentration, status, text, unit)
+
+
+def _measured(name: str, value: float, limit: float, status: Status, text: str, unit: str) -> Measure:
+    return Measure(name, None if status is Status.UNKNOWN else value, limit, status, text, unit)
 
 
 def _status(used: float, near: float) -> Status:

@@ -41,21 +41,25 @@ async def once(home: Home, settings: Settings, state: State, report: Report, *, 
 
 
 async def _here(home: Home, settings: Settings, state: State, report: Report, *, dry_run: bool, force: bool) -> SyncRun:
-    if not dry_run:
-        tables.create(home.lake)
+    if dry_run:
+        return await _sync(home, settings, state, report, "dry run", dry_run=True, force=force)
+    tables.create(home.lake)
     run = locks.begin_run(home, "position sync")
     try:
-        connection = await connect(settings, home, "sync", report)
-        try:
-            return await Syncer(connection, home, state, settings).sync(run.identity, report, dry_run=dry_run, force=force)
-        finally:
-            await connection.close()
+        return await _sync(home, settings, state, report, run.identity, dry_run=False, force=force)
     except V6Error as error:
-        if not dry_run:
-            failed(state, error)
+        failed(state, error)
         raise
     finally:
         run.end()
+
+
+async def _sync(home: Home, settings: Settings, state: State, report: Report, run: str, *, dry_run: bool, force: bool) -> SyncRun:
+    connection = await connect(settings, home, "sync", report)
+    try:
+        return await Syncer(connection, home, state, settings).sync(run, report, dry_run=dry_run, force=force)
+    finally:
+        await connection.close()
 
 
 def watch(home: Home, settings: Settings, state: State, *, dry_run: bool, force: bool) -> None:

@@ -183,6 +183,33 @@ def open_read_only(home: Home) -> State:
     return State(path, connection, read_only=True)
 
 
+def open_without_trace(home: Home) -> State:
+    """The home's state for a dry run: not even SQLite's own -wal and -shm appear, and a home without state has an empty one.
+
+    Raises StateCorrupt, Unavailable.
+    """
+    path = home.state
+    if not path.exists() or path.stat().st_size == 0:
+        empty = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        _migrate(empty, path)
+        return State(path, empty, read_only=True)
+    with _said(path, writing=False):
+        connection = None if _wal(path).exists() else _in_memory(_connect(path, "mode=ro&immutable=1"))
+    if connection is None:
+        return open_read_only(home)
+    try:
+        # Without a -wal nobody had it open, so the file stood still; one that has appeared since may have moved it.
+        with _said(path, writing=False):
+            if _wal(path).exists():
+                connection.close()
+                return open_read_only(home)
+            _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return State(path, connection, read_only=True)
+
+
 def migrations() -> list[Sequence[str]]:
     """The statements that lead from each schema version to the next; each room owns the DDL of its tables."""
     from v6cli.state import alerts, journal, mirror, runs
@@ -224,9 +251,14 @@ def _connect_to_look(path: Path) -> sqlite3.Connection:
     try:
         return _connect(path, "mode=ro")
     except sqlite3.OperationalError:
-        if path.with_name(path.name + "-wal").exists():
+        if _wal(path).exists():
             return _copied_with_wal(path)
         return _connect(path, "mode=ro&immutable=1")
+
+
+def _wal(path: Path) -> Path:
+    """Where SQLite keeps what is not yet in the file; there while a process has the file open, or died with it."""
+    return path.with_name(path.name + "-wal")
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
@@ -249,7 +281,7 @@ def _copied_with_wal(path: Path) -> sqlite3.Connection:
     with tempfile.TemporaryDirectory(prefix="v6-") as folder:
         copy = Path(folder) / path.name
         shutil.copyfile(path, copy)
-        shutil.copyfile(path.with_name(path.name + "-wal"), copy.with_name(copy.name + "-wal"))
+        shutil.copyfile(_wal(path), _wal(copy))
         return _in_memory(_connect(copy, "mode=rw"))
 
 

@@ -64,13 +64,16 @@ class Syncer:
         self._source = Source(connection, settings.lines.sync, settings.greeks)
 
     async def sync(self, run: str, report: Report, *, dry_run: bool = False, force: bool = False) -> SyncRun:
-        """One sync. A dry run fetches and compares, and writes nothing; a forced one sets tables aside that cannot be read.
+        """One sync. A dry run fetches and compares, and writes nothing, a lock included; a forced one sets tables aside that
+        cannot be read.
 
         Raises GatewayUnavailable where the picture is not complete: then nothing is written. Raises Refused
         where another process syncs this home.
         """
+        if dry_run:
+            return await self._sync(run, report, dry_run=True, force=force)
         async with locks.hold(self._home.run / "sync.lock", f"sync {run}", 30.0):
-            return await self._sync(run, report, dry_run=dry_run, force=force)
+            return await self._sync(run, report, dry_run=False, force=force)
 
     async def _sync(self, run: str, report: Report, *, dry_run: bool, force: bool) -> SyncRun:
         began, start = clock.now(), clock.monotonic()
