@@ -131,7 +131,7 @@ def test_being_asked_while_the_gateway_is_away_does_not_make_it_spin(stage) -> N
         async with watching(stage):
             await stage.gateway.close()
             for _ in range(2):
-                with pytest.raises(Exception, match="gateway|connection"):
+                with pytest.raises(Exception, match=r"gateway|connection"):
                     await control.acall(stage.home.control_socket(SERVICE), "sync", timeout=20.0, report=None, dry_run=False, force=True)
             (before,) = alerts.open_alerts(stage.state)
             await asyncio.sleep(1.0)
