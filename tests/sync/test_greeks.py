@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -16,7 +17,6 @@ from v6cli.models import Contract, Greeks, GreekSource
 from v6cli.sessions import Hours, parse_hours
 from v6cli.sync.greeks import Source, judge, years
 
-LIBRARY = _library()
 LIMITS = settings.builtin("paper").greeks
 CALL = Contract(7, "SPY", "OPT", date(2026, 12, 18), 600.0, "C", 100.0)
 HOURS = parse_hours("20261124:0930-20261124:1600;20261125:0930-20261125:1600;20261126:CLOSED", "America/New_York")
@@ -147,10 +147,17 @@ def test_a_model_without_one_greek_is_no_model(missing: str) -> None:
     assert seen(msgspec.structs.replace(MODEL, **{missing: None}), OPEN, before=None).source is GreekSource.MISSING
 
 
+def a_line() -> _Line:
+    async def made() -> _Line:  # the libraries want a loop to be imported in
+        return _Line(CALL, None, 1, _library().Ticker())
+
+    return asyncio.run(made())
+
+
 @pytest.mark.parametrize("mark", [-2.0, float("nan"), 1.7976931348623157e308, None])
 def test_ibs_marks_for_nothing_are_no_greek(mark: float | None) -> None:
-    line = _Line(CALL, None, 1, LIBRARY.Ticker())
-    line.ticker.modelGreeks = LIBRARY.OptionComputation(0, 0.2, mark, 4.0, None, mark, mark, mark, 595.0)
+    line = a_line()
+    line.ticker.modelGreeks = SimpleNamespace(impliedVol=0.2, delta=mark, gamma=mark, theta=mark, vega=mark, optPrice=4.0, undPrice=595.0)
     tick = line.tick()
     assert (tick.delta, tick.gamma, tick.theta, tick.vega, tick.has_model) == (None, None, None, None, False)
     assert tick.implied_volatility == 0.2
@@ -170,7 +177,7 @@ def test_ibs_marks_for_nothing_are_no_greek(mark: float | None) -> None:
     ],
 )
 def test_what_is_no_quote(bid: float, bid_size: float, ask: float, ask_size: float, kind: int) -> None:
-    line = _Line(CALL, None, 1, LIBRARY.Ticker())
+    line = a_line()
     line.ticker.bid, line.ticker.bidSize, line.ticker.ask, line.ticker.askSize, line.ticker.marketDataType = 5.0, 9.0, 5.2, 9.0, 1
     assert line.tick().mid == 5.1
     line.ticker.bid, line.ticker.bidSize, line.ticker.ask, line.ticker.askSize, line.ticker.marketDataType = (
@@ -230,7 +237,7 @@ def test_a_book_larger_than_its_share_is_rotated_within_it(stage, lines: int) ->
     async def act(stage) -> None:
         connection = await stage.connect()
         options = (await options_held(connection))[:24]
-        _, ticks, most = await watched(stage, connection, lines, options)
+        _, ticks, most = await watched(stage, connection, lines, options, wait=10.0)
         assert 0 < most <= lines
         assert set(ticks) == {own.con_id for own in options} and all(tick.has_model for tick in ticks.values())
         await connection.client.current_time()
@@ -244,7 +251,7 @@ def test_a_book_that_fits_keeps_its_lines_and_gives_back_those_of_closed_positio
     async def act(stage) -> None:
         connection = await stage.connect()
         options = await options_held(connection)
-        watchlist, ticks, most = await watched(stage, connection, len(options) + SPARE, options)
+        watchlist, ticks, most = await watched(stage, connection, len(options) + SPARE, options, wait=10.0)
         assert most == len(options) == lines_of(stage) and all(tick.has_model for tick in ticks.values())
         (theirs,) = stage.gateway.connections
         requests = set(theirs.streams)
@@ -297,7 +304,7 @@ def test_a_book_that_outgrows_its_lines_lets_the_held_ones_go_first(stage) -> No
     async def act(stage) -> None:
         connection = await stage.connect()
         options = await options_held(connection)
-        watchlist, _, _ = await watched(stage, connection, 6, options[:6])
+        watchlist, _, _ = await watched(stage, connection, 6, options[:6], wait=10.0)
         most = 0
 
         async def sampling() -> None:

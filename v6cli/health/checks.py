@@ -113,6 +113,8 @@ def sync_lag(seen: Mirror | None, now: datetime, settings: Settings) -> Finding:
     if seen is None:
         return Finding("positions", Status.UNKNOWN, "no sync has ended yet", fix=FORCE_SYNC)
     lag = (now - seen.at).total_seconds()
+    if lag < -settings.health.clock_skew:
+        return Finding("sync", Status.UNKNOWN, f"last sync {clock.show_age(-lag)} in the future: a clock was set back", fix=FORCE_SYNC)
     text = f"last sync {clock.show_age(lag)} ago"
     if lag < settings.sync.healthy:
         return Finding("sync", Status.OK, text)

@@ -89,8 +89,9 @@ async def measured_risk(facts: Facts) -> Risk:
         return Risk([], [Finding("risk", Status.UNKNOWN, "no sync has ended yet", fix=checks.FORCE_SYNC)], None)
     measures = limits.measure(seen.positions, seen.greeks, seen.account, facts.settings.limits)
     lag = (clock.now() - seen.at).total_seconds()
-    if lag > facts.settings.sync.degraded:
-        old = Finding("risk", Status.UNKNOWN, f"risk unknown: the last sync is {clock.show_age(lag)} old", fix=checks.FORCE_SYNC)
+    if not -facts.settings.health.clock_skew <= lag <= facts.settings.sync.degraded:
+        when = f"{clock.show_age(lag)} old" if lag > 0 else f"{clock.show_age(-lag)} in the future"
+        old = Finding("risk", Status.UNKNOWN, f"risk unknown: the last sync is {when}", fix=checks.FORCE_SYNC)
         return Risk(limits.outdated(measures), [old], seen.at)
     return Risk(measures, limits.findings(measures), seen.at)
 

@@ -23,12 +23,12 @@ LONGEST = 300.0
 
 
 def fresh_for(state: State, settings: Settings) -> str | None:
-    """The age of the last sync where that is still fresh, else None."""
+    """The age of the last sync where that is still fresh, else None. One that lies in the future is not: a clock was set back."""
     seen = mirror.seen(state)
     if seen is None:
         return None
     age = (clock.now() - seen.at).total_seconds()
-    return clock.show_age(age) if age < settings.sync.fresh else None
+    return clock.show_age(age) if -settings.health.clock_skew <= age < settings.sync.fresh else None
 
 
 async def once(home: Home, settings: Settings, state: State, report: Report, *, dry_run: bool, force: bool) -> SyncRun:
