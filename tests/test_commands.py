@@ -175,7 +175,9 @@ def test_nothing_recorded_yet_is_said_and_not_shown_as_nothing_held(v6, folder: 
     assert v6("--home", home, "morning-check", check=2).stdout
 
 
-@pytest.mark.parametrize("argv", [("positions",), ("health",), ("sync", "--force"), ("services", "start"), ("config", "show"), ("morning-check",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "argv", [("positions",), ("health",), ("sync", "--force"), ("services", "start"), ("config", "show"), ("morning-check",)], ids=" ".join
+)
 def test_no_place_is_taken_for_a_home(v6, folder: Path, argv: tuple[str, ...], root: Path) -> None:
     (folder / "config").mkdir()
     (folder / "config" / "settings.toml").write_text("profile = 'mine'\n")

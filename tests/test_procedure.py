@@ -101,7 +101,15 @@ def test_nothing_found_is_nothing_known() -> None:
 
 
 def test_the_finding_that_decides_is_the_worst() -> None:
-    findings = tuple(Finding(subject, status, text) for subject, status, text in (("x", Status.OK, "a"), ("x", Status.UNKNOWN, "b"), ("x", Status.DEGRADED, "c"), ("risk", Status.UNKNOWN, "d")))
+    findings = tuple(
+        Finding(subject, status, text)
+        for subject, status, text in (
+            ("x", Status.OK, "a"),
+            ("x", Status.UNKNOWN, "b"),
+            ("x", Status.DEGRADED, "c"),
+            ("risk", Status.UNKNOWN, "d"),
+        )
+    )
     assert Outcome(step("x", good), findings, 0).worst.text == "d"
     assert Outcome(step("x", good), findings[:3], 0).worst.text == "c"
 

@@ -83,7 +83,9 @@ def checked_place(folder: Path) -> Path:
     """``folder`` as an absolute path that is short enough for a home. Raises BadConfiguration."""
     place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  resolve() would follow links the operator chose
     if len(os.fsencode(place)) > LONGEST_PATH:
-        raise BadConfiguration(f"the path {place} is longer than {LONGEST_PATH} bytes, too long for the sockets below it", next_step="choose a shorter one")
+        raise BadConfiguration(
+            f"the path {place} is longer than {LONGEST_PATH} bytes, too long for the sockets below it", next_step="choose a shorter one"
+        )
     return place
 
 

@@ -124,7 +124,15 @@ def _money(value: float) -> str:
 
 def _greek(value: float) -> str:
     size = abs(value)
-    text = f"{value:,.0f}" if size >= 1000 else f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 0.095 or size == 0 else f"{value:.3f}"
+    text = (
+        f"{value:,.0f}"
+        if size >= 1000
+        else f"{value:.1f}"
+        if size >= 10
+        else f"{value:.2f}"
+        if size >= 0.095 or size == 0
+        else f"{value:.3f}"
+    )
     return text.lstrip("-") if not text.strip("-0.") else text
 
 

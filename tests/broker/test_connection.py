@@ -79,7 +79,10 @@ def test_another_account_is_refused_and_both_are_named(stage) -> None:
     stage(act)
 
 
-@pytest.mark.parametrize(("profile", "accounts", "refusal"), [("paper", ["U1234567"], "manages U1234567"), ("live", ["DU1"], "manages DU1"), ("paper", ["DU1", "DU2"], "names none")])
+@pytest.mark.parametrize(
+    ("profile", "accounts", "refusal"),
+    [("paper", ["U1234567"], "manages U1234567"), ("live", ["DU1"], "manages DU1"), ("paper", ["DU1", "DU2"], "names none")],
+)
 def test_a_home_without_an_account_looks_at_the_one_that_fits(stage, profile: str, accounts: list[str], refusal: str) -> None:
     from v6cli.broker.connection import _pinned
 

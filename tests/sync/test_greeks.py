@@ -29,7 +29,15 @@ QUOTE = Tick(7, live=True, bid=5.0, ask=5.2)
 BEFORE = Greeks(7, GreekSource.MODEL, OPEN, 0.4, 0.02, -0.3, 0.5, 0.2, 4.0, 595.0)
 
 
-def seen(tick: Tick, now: datetime, *, underlying: float | None = 595.0, before: Greeks | None = BEFORE, hours: Hours | None = HOURS, own: Contract = CALL) -> Greeks:
+def seen(
+    tick: Tick,
+    now: datetime,
+    *,
+    underlying: float | None = 595.0,
+    before: Greeks | None = BEFORE,
+    hours: Hours | None = HOURS,
+    own: Contract = CALL,
+) -> Greeks:
     return judge(own, tick, underlying, before, hours, now, LIMITS)
 
 
@@ -57,13 +65,23 @@ CASES = {
     "closed, the underlying without a quote": (SILENT, NIGHT, {"underlying": None}, GreekSource.AS_OF_CLOSE),
     "closed, never known": (SILENT, NIGHT, {"before": None}, GreekSource.MISSING),
     "closed, hours unknown": (SILENT, NIGHT, {"hours": None}, GreekSource.STALE),
-    "hours that do not speak of now": (SILENT, NIGHT + timedelta(days=30), {"own": msgspec.structs.replace(CALL, expiry=date(2027, 6, 18))}, GreekSource.STALE),
+    "hours that do not speak of now": (
+        SILENT,
+        NIGHT + timedelta(days=30),
+        {"own": msgspec.structs.replace(CALL, expiry=date(2027, 6, 18))},
+        GreekSource.STALE,
+    ),
     "at the bell": (SILENT, BELL, {}, GreekSource.AS_OF_CLOSE),
     "just before five minutes are over": (SILENT, BELL + timedelta(seconds=LIMITS.missing_from_open - 1), {}, GreekSource.AS_OF_CLOSE),
     "after five minutes": (SILENT, BELL + timedelta(seconds=LIMITS.missing_from_open), {}, GreekSource.STALE),
     "after five minutes, never known": (SILENT, BELL + timedelta(seconds=LIMITS.missing_from_open), {"before": None}, GreekSource.MISSING),
     "a holiday": (SILENT, datetime(2026, 11, 26, 17, tzinfo=UTC), {}, GreekSource.AS_OF_CLOSE),
-    "it was stale before the close": (SILENT, NIGHT, {"before": msgspec.structs.replace(BEFORE, source=GreekSource.STALE)}, GreekSource.AS_OF_CLOSE),
+    "it was stale before the close": (
+        SILENT,
+        NIGHT,
+        {"before": msgspec.structs.replace(BEFORE, source=GreekSource.STALE)},
+        GreekSource.AS_OF_CLOSE,
+    ),
 }
 
 
@@ -103,7 +121,9 @@ def test_an_expired_option_is_shares_or_nothing(right: str, spot: float, delta: 
     assert seen(SILENT, ended, underlying=None, before=None, own=own).source is GreekSource.MISSING
 
 
-@pytest.mark.parametrize(("expiry", "closes_utc"), [(date(2026, 3, 6), 21), (date(2026, 3, 9), 20), (date(2026, 10, 30), 20), (date(2026, 11, 2), 21)])
+@pytest.mark.parametrize(
+    ("expiry", "closes_utc"), [(date(2026, 3, 6), 21), (date(2026, 3, 9), 20), (date(2026, 10, 30), 20), (date(2026, 11, 2), 21)]
+)
 def test_an_option_ends_at_four_in_new_york_on_either_side_of_a_change_of_clocks(expiry: date, closes_utc: int) -> None:
     own = msgspec.structs.replace(CALL, expiry=expiry)
     end = datetime(expiry.year, expiry.month, expiry.day, closes_utc, tzinfo=UTC)
@@ -115,7 +135,10 @@ def test_the_weekend_on_which_clocks_change_is_closed_from_bell_to_bell() -> Non
     hours = parse_hours("20261030:0930-20261030:1600;20261031:CLOSED;20261101:CLOSED;20261102:0930-20261102:1600", "America/New_York")
     friday, monday = datetime(2026, 10, 30, 20, tzinfo=UTC), datetime(2026, 11, 2, 14, 30, tzinfo=UTC)
     before = msgspec.structs.replace(BEFORE, at=friday)
-    states = [seen(SILENT, at, before=before, hours=hours).source for at in (friday - timedelta(seconds=1), friday, monday - timedelta(hours=1), monday + timedelta(minutes=5))]
+    states = [
+        seen(SILENT, at, before=before, hours=hours).source
+        for at in (friday - timedelta(seconds=1), friday, monday - timedelta(hours=1), monday + timedelta(minutes=5))
+    ]
     assert states == [GreekSource.STALE, GreekSource.AS_OF_CLOSE, GreekSource.AS_OF_CLOSE, GreekSource.STALE]
 
 
@@ -140,12 +163,30 @@ def test_ibs_marks_for_nothing_are_no_greek(mark: float | None) -> None:
     assert tick.implied_volatility == 0.2
 
 
-@pytest.mark.parametrize(("bid", "bid_size", "ask", "ask_size", "kind"), [(5, 0, 5.2, 9, 1), (5, 9, 5.2, 0, 1), (-1, 9, 5.2, 9, 1), (0, 9, 5.2, 9, 1), (5, 9, 5.2, 9, 2), (5, 9, 5.2, 9, 3), (5, 9, 5.2, 9, 4), (6, 9, 5.2, 9, 1)])
+@pytest.mark.parametrize(
+    ("bid", "bid_size", "ask", "ask_size", "kind"),
+    [
+        (5, 0, 5.2, 9, 1),
+        (5, 9, 5.2, 0, 1),
+        (-1, 9, 5.2, 9, 1),
+        (0, 9, 5.2, 9, 1),
+        (5, 9, 5.2, 9, 2),
+        (5, 9, 5.2, 9, 3),
+        (5, 9, 5.2, 9, 4),
+        (6, 9, 5.2, 9, 1),
+    ],
+)
 def test_what_is_no_quote(bid: float, bid_size: float, ask: float, ask_size: float, kind: int) -> None:
     line = a_line()
     line.ticker.bid, line.ticker.bidSize, line.ticker.ask, line.ticker.askSize, line.ticker.marketDataType = 5.0, 9.0, 5.2, 9.0, 1
     assert line.tick().mid == 5.1
-    line.ticker.bid, line.ticker.bidSize, line.ticker.ask, line.ticker.askSize, line.ticker.marketDataType = bid, bid_size, ask, ask_size, kind
+    line.ticker.bid, line.ticker.bidSize, line.ticker.ask, line.ticker.askSize, line.ticker.marketDataType = (
+        bid,
+        bid_size,
+        ask,
+        ask_size,
+        kind,
+    )
     assert line.tick().mid is None
 
 

@@ -91,7 +91,9 @@ class Client:
                 login.cancel()
                 await asyncio.gather(login, return_exceptions=True)
 
-    async def _explain_failure(self, login: asyncio.Future[None], trouble: asyncio.Future[str], host: str, port: int, client_id: int) -> None:
+    async def _explain_failure(
+        self, login: asyncio.Future[None], trouble: asyncio.Future[str], host: str, port: int, client_id: int
+    ) -> None:
         place = f"{host}:{port}"
         error = login.exception() if login.done() else None
         self._ib.client.disconnect()
@@ -195,7 +197,9 @@ class Client:
 
     async def contract_details(self, contract: Any) -> list[Any]:
         """What IB knows of a contract, to the End."""
-        return await self.ask(f"contract details of {contract.symbol or contract.conId}", lambda: self._ib.reqContractDetailsAsync(contract))
+        return await self.ask(
+            f"contract details of {contract.symbol or contract.conId}", lambda: self._ib.reqContractDetailsAsync(contract)
+        )
 
     async def current_time(self) -> Any:
         """The gateway's clock, in UTC; also the proof that it still answers."""

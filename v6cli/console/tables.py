@@ -85,7 +85,9 @@ def _draw_markdown(result: Result, stream: TextIO) -> None:
     align = ["right" if column.right_aligned else "left" for column in table.columns]
     stream.write(f"### {_heading(table)}\n\n")
     if rows:
-        stream.write(tabulate(rows, [column.heading for column in table.columns], tablefmt="github", disable_numparse=True, colalign=align) + "\n")
+        stream.write(
+            tabulate(rows, [column.heading for column in table.columns], tablefmt="github", disable_numparse=True, colalign=align) + "\n"
+        )
     else:
         stream.write(table.empty + "\n")
     stream.writelines(f"\n{note}\n" for note in table.notes)
@@ -130,7 +132,15 @@ def _draw_rich(result: Result, stream: TextIO, *, color: bool, width: int) -> No
 
     table = _shown(result)
     terminal = stream.isatty()
-    console = Console(file=stream, no_color=not color, force_terminal=terminal, color_system="auto" if terminal else None, width=width, highlight=False, emoji=False)
+    console = Console(
+        file=stream,
+        no_color=not color,
+        force_terminal=terminal,
+        color_system="auto" if terminal else None,
+        width=width,
+        highlight=False,
+        emoji=False,
+    )
     heading = Text(table.title, style="bold")
     if table.as_of:
         heading.append(f"  as of {clock.show(table.as_of)}", style="dim")
@@ -189,7 +199,12 @@ def _rich_table(table: Table) -> RichTable:
 
     drawn = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold underline")
     for column in table.columns:
-        drawn.add_column(column.heading, justify="right" if column.right_aligned else "left", no_wrap=not column.wraps, overflow="fold" if column.wraps else "ellipsis")
+        drawn.add_column(
+            column.heading,
+            justify="right" if column.right_aligned else "left",
+            no_wrap=not column.wraps,
+            overflow="fold" if column.wraps else "ellipsis",
+        )
     for row, style in _drawn_rows(table):
         drawn.add_row(*_styled(row, table.columns), style=style)
     return drawn

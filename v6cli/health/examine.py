@@ -22,7 +22,10 @@ async def gateway(facts: Facts) -> list[Finding]:
     try:
         seen = await facts.gateway()
     except V6Error as error:
-        return [checks.gateway_down(error, await facts.gateway_process(), await _hosted_gateway(facts)), Finding("account", Status.UNKNOWN, "account and buying power unknown: the gateway does not answer")]
+        return [
+            checks.gateway_down(error, await facts.gateway_process(), await _hosted_gateway(facts)),
+            Finding("account", Status.UNKNOWN, "account and buying power unknown: the gateway does not answer"),
+        ]
     return [*checks.gateway(seen, facts.settings), checks.account(seen.account)]
 
 
@@ -55,7 +58,12 @@ async def recorded(facts: Facts) -> list[Finding]:
     except V6Error:
         age = f"; last seen {clock.show_age((now - state.mirror.at).total_seconds())} ago" if state.mirror else ""
         match = Finding("positions", Status.UNKNOWN, f"positions cannot be compared: the gateway does not answer{age}")
-    return [match, checks.sync_lag(state.mirror, now, facts.settings), checks.greeks(state.mirror, now, facts.settings), checks.alerts(state.alerts)]
+    return [
+        match,
+        checks.sync_lag(state.mirror, now, facts.settings),
+        checks.greeks(state.mirror, now, facts.settings),
+        checks.alerts(state.alerts),
+    ]
 
 
 def _no_state(subject: str, error: V6Error) -> Finding:

@@ -113,7 +113,9 @@ class Facts:
 
     async def _look_at_gateway(self) -> GatewayFacts:
         async with self._open() as connection:
-            (positions, account), skew, may_write = await asyncio.gather(broker_account.positions_and_account(connection), _skew(connection), _may_write(connection))
+            (positions, account), skew, may_write = await asyncio.gather(
+                broker_account.positions_and_account(connection), _skew(connection), _may_write(connection)
+            )
             return GatewayFacts(account, positions, may_write, skew, connection.farms_down, connection.link_lost)
 
     def _read_errors(self, since: datetime) -> list[logs.Repeated]:

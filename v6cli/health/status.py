@@ -65,7 +65,10 @@ def _book(seen: Mirror | None) -> list[tuple[Column, Any]]:
         (Column("open_positions", kind="integer"), len(seen.positions)),
         (Column("net_liquidation", kind="money", unit=seen.account.currency), seen.account.net_liquidation),
         (Column("buying_power", kind="money", unit=seen.account.currency), seen.account.buying_power),
-        (Column("unrealized", kind="money", unit=seen.account.currency), None if unknown else sum(one.unrealized or 0.0 for one in seen.positions)),
+        (
+            Column("unrealized", kind="money", unit=seen.account.currency),
+            None if unknown else sum(one.unrealized or 0.0 for one in seen.positions),
+        ),
         (Column("delta", kind="greek", unit="share equivalents"), total.total.delta if known else None),
         (Column("gamma", kind="greek", unit="share equivalents per 1.00"), total.total.gamma if known else None),
         (Column("theta", kind="greek", unit="currency per day"), total.total.theta if known else None),

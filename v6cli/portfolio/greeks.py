@@ -104,11 +104,15 @@ def table(rolled: RollUp, limits: Limits, at: datetime) -> Table:
     """The sums; one with an unknown leg is unknown. The bar is delta against the portfolio's limit."""
     rows = [_row(key, part, limits) for key, part in rolled.parts.items()]
     columns = (msgspec.structs.replace(COLUMNS[0], name=rolled.by), *COLUMNS[1:])
-    notes = [] if rolled.complete else [f"{rolled.total.unknown} of {rolled.total.legs} legs have no greeks: sums with them are unknown (?)"]
+    notes = (
+        [] if rolled.complete else [f"{rolled.total.unknown} of {rolled.total.legs} legs have no greeks: sums with them are unknown (?)"]
+    )
     if rolled.complete:
         used = abs(rolled.total.delta) / limits.delta, abs(rolled.total.gamma) / limits.gamma
         notes.append(f"limits: delta ±{limits.delta:g} ({used[0]:.0%} used), gamma ±{limits.gamma:g} ({used[1]:.0%} used)")
-    return Table("v6.greeks/1", f"greeks by {rolled.by}", columns, rows, [], _row("total", rolled.total, limits), at, notes, "no open positions")
+    return Table(
+        "v6.greeks/1", f"greeks by {rolled.by}", columns, rows, [], _row("total", rolled.total, limits), at, notes, "no open positions"
+    )
 
 
 def _row(key: str, part: Sum, limits: Limits) -> tuple[Any, ...]:

@@ -63,8 +63,14 @@ def group(positions: Sequence[Position]) -> list[Group]:
 def _group_symbol(symbol: str, positions: list[Position]) -> list[Group]:
     rest = _Rest(positions)
     groups: list[Group] = []
-    for expiry, trading_class in sorted({(one.contract.expiry, one.contract.trading_class) for one in positions if one.contract.is_option}, key=str):
-        legs = [one for one in positions if one.contract.is_option and (one.contract.expiry, one.contract.trading_class) == (expiry, trading_class)]
+    for expiry, trading_class in sorted(
+        {(one.contract.expiry, one.contract.trading_class) for one in positions if one.contract.is_option}, key=str
+    ):
+        legs = [
+            one
+            for one in positions
+            if one.contract.is_option and (one.contract.expiry, one.contract.trading_class) == (expiry, trading_class)
+        ]
         groups += _group_expiry(symbol, expiry, legs, rest)
     groups += _covered_calls(symbol, positions, rest)
     groups += _strangles(symbol, positions, rest)
@@ -81,7 +87,13 @@ def _group_expiry(symbol: str, expiry: date | None, legs: list[Position], rest: 
     for put in list(puts):
         for call in list(calls):
             if put.size == call.size and put.credit == call.credit and put.inner < call.inner + EPSILON:
-                groups.append(Group(symbol, f"iron condor {_short(expiry)}" if put.credit else f"reverse condor {_short(expiry)}", (*put.legs, *call.legs)))
+                groups.append(
+                    Group(
+                        symbol,
+                        f"iron condor {_short(expiry)}" if put.credit else f"reverse condor {_short(expiry)}",
+                        (*put.legs, *call.legs),
+                    )
+                )
                 puts.remove(put)
                 calls.remove(call)
                 break

@@ -58,12 +58,17 @@ COLUMNS = (
 
 def outdated(measures: Sequence[Measure]) -> list[Measure]:
     """The same limits with their values unknown, for a book that is too old."""
-    return [msgspec.structs.replace(one, value=None, status=Status.UNKNOWN, text=f"{one.name} unknown: the book is too old") for one in measures]
+    return [
+        msgspec.structs.replace(one, value=None, status=Status.UNKNOWN, text=f"{one.name} unknown: the book is too old") for one in measures
+    ]
 
 
 def table(measures: Sequence[Measure], found: Sequence[Finding], at: datetime | None) -> Table:
     """The limits with how much of each is used."""
-    rows = [(one.name, one.status.value, _amount(one, one.value), _amount(one, one.limit), one.used, bar(one.used), one.text) for one in measures]
+    rows = [
+        (one.name, one.status.value, _amount(one, one.value), _amount(one, one.limit), one.used, bar(one.used), one.text)
+        for one in measures
+    ]
     notes = [one.text for one in found if not measures or one.text not in {measure.text for measure in measures}]
     return Table("v6.risk/1", "risk", COLUMNS, list(rows), as_of=at, verdict=verdict(found), notes=notes, empty="nothing to measure")
 

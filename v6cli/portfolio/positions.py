@@ -34,7 +34,9 @@ SORTS = ("group", "symbol", "expiry", "strike", "quantity", "value", "pnl", "dte
 _INDEX = {column.name: number for number, column in enumerate(COLUMNS)}
 
 
-def table(positions: Sequence[Position], greeks: Mapping[int, Greeks], today: date, as_of: datetime, *, symbol: str = "", sort: str = "group") -> Table:
+def table(
+    positions: Sequence[Position], greeks: Mapping[int, Greeks], today: date, as_of: datetime, *, symbol: str = "", sort: str = "group"
+) -> Table:
     """The positions as a table; ``symbol`` picks one underlying. Raises UsageError for an unknown way to sort."""
     if sort not in SORTS:
         raise UsageError(f"cannot sort by {sort!r}; there are: {', '.join(SORTS)}")
@@ -71,7 +73,21 @@ def _row(name: str, leg: Leg, greeks: Greeks | None, today: date, as_of: datetim
     pnl = None if position.unrealized is None else position.unrealized * leg.share
     dte = (own.expiry - today).days if own.expiry else None
     age = (as_of - greeks.at).total_seconds() if greeks and own.is_option else None
-    return (own.symbol, own.expiry, own.strike, own.right, leg.quantity, position.price, value, pnl, dte, *numbers, name, source(position, greeks), age)
+    return (
+        own.symbol,
+        own.expiry,
+        own.strike,
+        own.right,
+        leg.quantity,
+        position.price,
+        value,
+        pnl,
+        dte,
+        *numbers,
+        name,
+        source(position, greeks),
+        age,
+    )
 
 
 def _total(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
@@ -98,5 +114,3 @@ def _notes(positions: Sequence[Position], greeks: Mapping[int, Greeks]) -> list[
 def _sortable(value: Any) -> tuple[bool, Any]:
     """Unknown values last."""
     return (value is None, str(value) if isinstance(value, date) else value if value is not None else 0)
-
-

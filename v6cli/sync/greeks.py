@@ -41,13 +41,25 @@ class Source:
         spots = await self._spots(options, ticks, details, report)
         now = clock.now()
         return {
-            own.con_id: judge(own, ticks[own.con_id], spots.get(own.symbol), before.get(own.con_id), details.get(own.con_id, Details()).hours, now, self._limits)
+            own.con_id: judge(
+                own,
+                ticks[own.con_id],
+                spots.get(own.symbol),
+                before.get(own.con_id),
+                details.get(own.con_id, Details()).hours,
+                now,
+                self._limits,
+            )
             for own in options
         }
 
-    async def _spots(self, options: Sequence[Contract], ticks: Mapping[int, Tick], details: Mapping[int, Details], report: Report) -> dict[str, float]:
+    async def _spots(
+        self, options: Sequence[Contract], ticks: Mapping[int, Tick], details: Mapping[int, Details], report: Report
+    ) -> dict[str, float]:
         """Prices of the underlyings: from options that have a model, else asked for."""
-        spots = {own.symbol: spot for own in options if (spot := ticks[own.con_id].underlying_price) is not None and ticks[own.con_id].has_model}
+        spots = {
+            own.symbol: spot for own in options if (spot := ticks[own.con_id].underlying_price) is not None and ticks[own.con_id].has_model
+        }
         wanted = {own.symbol: details[own.con_id].underlying for own in options if own.con_id in details and own.symbol not in spots}
         asked = [own for own in wanted.values() if own is not None]
         if asked:
@@ -86,7 +98,18 @@ def judge(
 
 
 def _model(tick: Tick, at: datetime) -> Greeks:
-    return Greeks(tick.con_id, GreekSource.MODEL, at, tick.delta, tick.gamma, tick.theta, tick.vega, tick.implied_volatility, tick.price, tick.underlying_price)
+    return Greeks(
+        tick.con_id,
+        GreekSource.MODEL,
+        at,
+        tick.delta,
+        tick.gamma,
+        tick.theta,
+        tick.vega,
+        tick.implied_volatility,
+        tick.price,
+        tick.underlying_price,
+    )
 
 
 def _computed(own: Contract, mid: float, underlying: float, now: datetime) -> Greeks | None:
@@ -100,7 +123,9 @@ def _priced(own: Contract, volatility: float, spot: float, at: datetime, source:
     left, call = years(own, now), own.right == "C"
     made = pricing.greeks(spot, own.strike, left, volatility, call)
     value = float(pricing.price(spot, own.strike, left, volatility, call))
-    return Greeks(own.con_id, source, at, float(made.delta), float(made.gamma), float(made.theta), float(made.vega), volatility, value, spot)
+    return Greeks(
+        own.con_id, source, at, float(made.delta), float(made.gamma), float(made.theta), float(made.vega), volatility, value, spot
+    )
 
 
 def years(own: Contract, now: datetime) -> float:
@@ -113,4 +138,3 @@ def years(own: Contract, now: datetime) -> float:
 def _closed(opens: Hours | None, now: datetime, grace: float) -> bool:
     """Whether the last close may still stand: the contract is closed, or has been open for less than the grace."""
     return open_at(opens, now) is False or open_at(opens, now - timedelta(seconds=grace)) is False
-

@@ -57,7 +57,12 @@ class Watch:
             try:
                 dry = bool(waiting) and all(one.dry_run for one in waiting)
                 done = await syncer.sync(run.identity, _telling(waiting), dry_run=dry, force=any(one.force for one in waiting))
-                log.info("synced %s positions, %s greeks unknown, in %.2f s", done.positions, done.greeks_unknown, done.fetch + done.greeks + done.write)
+                log.info(
+                    "synced %s positions, %s greeks unknown, in %.2f s",
+                    done.positions,
+                    done.greeks_unknown,
+                    done.fetch + done.greeks + done.write,
+                )
             except V6Error as error:
                 _answer(waiting, error)
                 raise
