@@ -1,0 +1,156 @@
+"""Every refusal names the file or variable, the key, the value and what is allowed; and no edit breaks a home."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from v6cli import settings
+from v6cli.errors import BadConfiguration, UsageError
+from v6cli.home import Home
+from v6cli.install import new_home
+
+
+def own(home: Home, text: str) -> Home:
+    home.settings_file.write_text(text)
+    return home
+
+
+REFUSED = {
+    "a value of another kind": ('profile = "demo"\nsync.interval = "soon"', ["sync.interval", "'soon'", "float"]),
+    "out of range": ('profile = "demo"\ngateway.port = 70000', ["gateway.port", "70000", "65535"]),
+    "zero where it must be more": ('profile = "demo"\nlimits.delta = 0', ["limits.delta", "0", "> 0"]),
+    "infinite": ('profile = "demo"\nlimits.delta = inf', ["limits.delta", "inf"]),
+    "not a number": ('profile = "demo"\nlimits.gamma = nan', ["limits.gamma", "nan"]),
+    "a choice there is not": ('profile = "demo"\nlimits.concentration_basis = "net"', ["limits.concentration_basis", "'net'"]),
+    "no such key": ('profile = "demo"\n[sync]\nintervall = 5', ["sync.intervall", "healthy, interval"]),
+    "no such section": ('profile = "demo"\n[synch]\ninterval = 5', ["synch", "services, sync"]),
+    "a value in a section's place": ('profile = "demo"\nsync = 5', ["sync", "5"]),
+    "no such profile": ('profile = "real"', ["profile", "'real'", "demo, paper, live"]),
+    "live without an account": ('profile = "live"', ["account", "''", "U1234567"]),
+    "live with a paper account": ('profile = "live"\naccount = "DU1234567"', ["account", "'DU1234567'", "not begin with D"]),
+    "paper with a live account": ('profile = "paper"\naccount = "U1234567"', ["account", "'U1234567'", "begins with D"]),
+    "demo with a live account": ('profile = "demo"\naccount = "U1234567"', ["account", "'U1234567'", "begins with D"]),
+    "an account that is none": ('profile = "paper"\naccount = "mine"', ["account", "'mine'"]),
+    "degraded before healthy": ('profile = "demo"\nsync.healthy = 900', ["sync.degraded", "900", "more than 900"]),
+    "fast time in earnest": ('profile = "paper"\nclock.rate = 60', ["clock.rate", "60", "1.0"]),
+    "an origin in earnest": ('profile = "paper"\nclock.origin = "2026-11-24T09:30:00-05:00"', ["clock.origin", "2026-11-24", "empty"]),
+    "a simulated gateway in earnest": ('profile = "paper"\ngateway.simulated = true', ["gateway.simulated", "True", "false"]),
+    "an origin without an offset": (
+        'profile = "demo"\nclock.origin = "2026-11-24T09:30:00"',
+        ["clock.origin", "'2026-11-24T09:30:00'", "offset"],
+    ),
+    "too many messages": ('profile = "demo"\nmessages.look = 6', ["messages", "47", "45"]),
+    "too many lines": ('profile = "demo"\nlines.sync = 61', ["lines", "101", "100"]),
+    "no TOML": ('profile = "demo"\nsync.interval = = 3', ["TOML", "line 2"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_names_file_key_value_and_what_is_allowed(demo_home: Home, case: str) -> None:
+    text, words = REFUSED[case]
+    with pytest.raises(BadConfiguration) as refusal:
+        settings.load(own(demo_home, text))
+    said = refusal.value.message
+    assert str(demo_home.settings_file) in said and all(word in said for word in words), said
+    assert refusal.value.exit_code == 78
+
+
+def test_sums_that_just_fit(demo_home: Home) -> None:
+    loaded = settings.load(own(demo_home, 'profile = "demo"\nlines.sync = 60\nmessages.look = 5'))
+    assert (loaded.lines.sync, loaded.messages.look) == (60, 5)
+
+
+@pytest.mark.parametrize(("profile", "account"), [("live", "U1234567"), ("paper", "DU1234567"), ("paper", ""), ("demo", "DF1234")])
+def test_an_account_that_fits(demo_home: Home, profile: str, account: str) -> None:
+    assert settings.load(own(demo_home, f'profile = "{profile}"\naccount = "{account}"')).account == account
+
+
+def test_variables_win_and_say_so(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("V6_SYNC_INTERVAL", "7.5")
+    monkeypatch.setenv("V6_GATEWAY_TIME_ZONE", "Europe/Berlin")
+    found = settings.load_with_sources(demo_home)
+    assert (found.settings.sync.interval, found.settings.gateway.time_zone) == (7.5, "Europe/Berlin")
+    assert found.sources["sync.interval"] == "$V6_SYNC_INTERVAL" and found.sources["sync.fresh"] == "profile demo"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("V6_SYNC_INTERVALL", "5", ["$V6_SYNC_INTERVALL", "no setting"]),
+        ("V6_SYNC_INTERVAL", "soon", ["$V6_SYNC_INTERVAL", "sync.interval", "'soon'", "float"]),
+        ("V6_PROFILE", "live", ["$V6_PROFILE", "'live'", "'demo'"]),
+        ("V6_ACCOUNT", "DU7654321", ["$V6_ACCOUNT", "'DU7654321'", "'DU1234567'"]),
+    ],
+)
+def test_a_variable_that_cannot_be_is_named(
+    demo_home: Home, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: list[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadConfiguration) as refusal:
+        settings.load(demo_home)
+    assert all(word in refusal.value.message for word in words), refusal.value.message
+    assert refusal.value.next_step
+
+
+def test_a_variable_may_repeat_what_is_pinned(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("V6_PROFILE", "demo")
+    monkeypatch.setenv("V6_ACCOUNT", "DU1234567")
+    assert settings.load(demo_home).account == "DU1234567"
+
+
+def test_an_edit_keeps_every_comment(demo_home: Home) -> None:
+    before = demo_home.settings_file.read_text()
+    edit = settings.edited(demo_home, "limits.delta", "150")
+    assert edit.settings.limits.delta == 150
+    assert [line for line in edit.difference if line.startswith("-")] == ["--- before"]
+    assert [line for line in edit.text.splitlines() if line.lstrip().startswith("#")] == [
+        line for line in before.splitlines() if line.lstrip().startswith("#")
+    ]
+    assert demo_home.settings_file.read_text() == before, "an edit writes nothing"
+
+
+@pytest.mark.parametrize("value", ["-1", "soon", "0", "inf", "nan", "[1]", ""])
+def test_an_edit_that_would_break_the_file_is_refused(demo_home: Home, v6, value: str) -> None:
+    before = demo_home.settings_file.read_bytes()
+    with pytest.raises(BadConfiguration, match=r"limits\.delta"):
+        settings.edited(demo_home, "limits.delta", value)
+    done = v6("--home", demo_home.root, "config", "set", "--", "limits.delta", value)
+    assert done.returncode == 78 and "limits.delta" in done.stderr
+    assert demo_home.settings_file.read_bytes() == before
+
+
+def test_an_edit_of_what_does_not_exist_names_what_does(demo_home: Home) -> None:
+    with pytest.raises(UsageError, match=r"limits\.detla") as refusal:
+        settings.edited(demo_home, "limits.detla", "5")
+    assert "limits.delta" in (refusal.value.next_step or "")
+
+
+def test_an_edit_below_a_value_that_is_no_section_is_refused(demo_home: Home) -> None:
+    with pytest.raises(BadConfiguration, match=r"sync = 3 is in the way"):
+        settings.edited(own(demo_home, 'profile = "demo"\nsync = 3\n'), "sync.interval", "5")
+
+
+def test_the_last_settings_survive_a_broken_file(demo_home: Home) -> None:
+    good = settings.load(demo_home)
+    settings.remember(demo_home, good)
+    own(demo_home, "profile =")
+    assert settings.last(demo_home) == good
+    (demo_home.run / "settings.last.json").write_text("{}")
+    assert settings.last(demo_home) is None
+    (demo_home.run / "settings.last.json").unlink()
+    assert settings.last(demo_home) is None
+
+
+def test_every_packaged_number_is_finite() -> None:
+    for profile in ("demo", "paper"):
+        found = settings._combine({"profile": profile}, "test", {}).values
+        assert all(math.isfinite(value) for value in found.values() if isinstance(value, float))
+
+
+def test_a_new_home_is_never_half_made(folder: Path) -> None:
+    with pytest.raises(BadConfiguration):
+        new_home.make(folder / "h", "live")
+    assert not (folder / "h").exists()
