@@ -63,7 +63,7 @@ def test_a_step_that_does_not_know_is_unknown_and_the_others_go_on(look, text: s
 def test_the_traceback_of_a_bug_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     outcomes(step("bad", buggy))
     (record,) = caplog.records
-    assert record.levelno == logging.ERROR and "bad" in record.getMessage()
+    assert record.levelno == logging.ERROR and "machine" in record.getMessage()
     assert record.exc_info and record.exc_info[0] is KeyError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from v6cli import clock
-from v6cli.errors import V6Error
+from v6cli.errors import GatewayUnavailable, V6Error
 from v6cli.health.gather import GatewayFacts, Machine, sizes
 from v6cli.latch import Latch, TradingState
 from v6cli.models import Account, GreekSource, Severity
@@ -27,7 +27,12 @@ def unknown(subject: str, error: V6Error, fix: Fix | None = None) -> Finding:
 
 
 def gateway_down(error: V6Error, running: Sequence[str], hosted: ServiceState | None) -> Finding:
-    """The gateway could not be asked: with what is known of its process, and what to do. ``hosted`` is one that v6 runs."""
+    """The gateway could not be asked: with what is known of its process, and what to do. ``hosted`` is one that v6 runs.
+
+    One that answers and is refused, as the wrong account is, is mended by no restart.
+    """
+    if not isinstance(error, GatewayUnavailable):
+        return Finding("gateway", Status.UNHEALTHY, f"IB gateway: {error.message}", advice=error.next_step or "")
     if hosted is not None:
         verb = "restart" if hosted.state == "running" else "start"
         return Finding("gateway", Status.UNHEALTHY, f"IB gateway: {error.message}", fix=Fix(("services", verb, hosted.name)))
