@@ -210,3 +210,18 @@ def test_init_makes_a_home_and_never_overwrites_one(v6, folder: Path) -> None:
 
 def test_a_path_too_long_for_sockets_is_refused(v6, folder: Path) -> None:
     assert "too long" in v6("init", folder / ("x" * 80), check=78).stderr
+
+
+def test_a_bug_in_one_look_is_in_the_log_and_not_on_the_screen(demo_home, monkeypatch, capsys) -> None:
+    from v6cli import main
+    from v6cli.health import gather
+
+    def broken(_home: Home) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(gather, "_look_at_state", broken)
+    assert main.run(["--home", str(demo_home.root), "morning-check"]) == 2
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err + shown.out
+    assert "a bug in v6: ZeroDivisionError" in shown.out
+    assert "Traceback" in demo_home.log.read_text()

@@ -151,9 +151,11 @@ class App:
             clock.pause_blocking(0.5)
 
     def facts(self) -> Facts:
-        """The facts of this home, nothing looked up yet."""
+        """The facts of this home, nothing looked up yet. What goes wrong inside a look is written to the home's log."""
+        from v6cli import logs
         from v6cli.health.gather import Facts
 
+        logs.to_file(self.home, self.output.note)
         return Facts(self.home, self.settings, self.services, lambda: self.gateway("look"))
 
     async def on_facts(self, judge: Callable[[Facts], Awaitable[T]]) -> T:
