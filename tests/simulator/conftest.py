@@ -81,7 +81,7 @@ def serve(library):
 def until():
     """Wait for a condition; fails after two seconds."""
 
-    async def wait(condition, seconds=2.0):
+    async def wait(condition, seconds=15.0):
         async with asyncio.timeout(seconds):
             while not condition():
                 await asyncio.sleep(0.01)
