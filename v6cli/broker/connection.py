@@ -28,6 +28,11 @@ class Connection:
         self.account = account
         self.client_id = client_id
         self._share = share
+        self._farms_down: dict[str, None] = {}
+        self._link_lost = False
+        for request, meaning, text in client.messages:
+            self._hear(request, meaning, text)
+        client.listen(self._hear)
 
     @property
     def messages(self) -> list[tuple[int, Meaning, str]]:
@@ -37,22 +42,21 @@ class Connection:
     @property
     def farms_down(self) -> list[str]:
         """Data farms that the gateway calls broken, each by IB's own name; the matching OK clears its own farm only."""
-        down: dict[str, None] = {}
-        for _, meaning, text in self.messages:
-            farm = text.rsplit(":", 1)[-1].strip()
-            if meaning.kind == "farm-down":
-                down[farm] = None
-            elif meaning.kind == "farm-up":
-                down.pop(farm, None)
-        return list(down)
+        return list(self._farms_down)
 
     @property
     def link_lost(self) -> bool:
         """Whether the gateway last said that it lost IB (1100) without saying that it is back."""
-        for _, meaning, _ in reversed(self.messages):
-            if meaning.kind in {"lost", "restored"}:
-                return meaning.kind == "lost"
-        return False
+        return self._link_lost
+
+    def _hear(self, _request: int, meaning: Meaning, text: str) -> None:
+        farm = text.rsplit(":", 1)[-1].strip()
+        if meaning.kind == "farm-down":
+            self._farms_down[farm] = None
+        elif meaning.kind == "farm-up":
+            self._farms_down.pop(farm, None)
+        elif meaning.kind in {"lost", "restored"}:
+            self._link_lost = meaning.kind == "lost"
 
     async def close(self) -> None:
         """Disconnect, and let the next look have the share."""
@@ -112,7 +116,7 @@ async def _log_in(settings: Settings, role: str, report: Report) -> tuple[Client
     told = False
     while True:
         for client_id in ids:
-            client = Client(TokenBucket(share), settings.gateway.timeout)
+            client = Client(TokenBucket(share), settings.gateway.timeout, settings.gateway.time_zone)
             try:
                 await client.connect(settings.gateway.host, settings.gateway.port, client_id)
             except ClientIdInUse as error:

@@ -7,9 +7,11 @@ from msgspec import Struct
 from v6cli import clock
 from v6cli.broker import translate
 from v6cli.broker.connection import Connection
-from v6cli.broker.ib import RequestRefused
+from v6cli.broker.ib import NoAnswer, RequestRefused
 from v6cli.models import Contract
 from v6cli.sessions import Hours, parse_hours
+
+ASK_AGAIN = 60.0  # wall seconds after a question that nobody answered
 
 
 class Details(Struct, frozen=True):
@@ -20,18 +22,31 @@ class Details(Struct, frozen=True):
 
 
 class Directory:
-    """Details as asked for once a day: options of one class and expiry share their hours and their underlying."""
+    """Details as asked for once a day: options of one class and expiry share their hours and their underlying.
+
+    A gateway whose security definitions are down says nothing: a sync must not wait for each contract, nor fail, for that.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._known: dict[tuple[object, ...], Details] = {}
+        self._silent_until = 0.0
 
     async def details(self, own: Contract) -> Details:
-        """The details of a contract; empty ones where IB knows none. Raises GatewayUnavailable where no answer comes."""
+        """The details of a contract; empty ones where IB knows none, or does not say in time: then they are asked for again later.
+
+        Raises GatewayUnavailable where the connection is gone.
+        """
         key = (clock.now().date(), own.symbol, own.trading_class, own.expiry) if own.is_option else (clock.now().date(), own.con_id)
         if key not in self._known:
+            if clock.monotonic() < self._silent_until:
+                return Details()
             self._known = {known: details for known, details in self._known.items() if known[0] == key[0]}
-            self._known[key] = await self._ask(own)
+            try:
+                self._known[key] = await self._ask(own)
+            except NoAnswer:
+                self._silent_until = clock.monotonic() + ASK_AGAIN
+                return Details()
         return self._known[key]
 
     async def _ask(self, own: Contract) -> Details:

@@ -67,7 +67,7 @@ def _loop_of_import() -> asyncio.AbstractEventLoop:
 class Client:
     """One connection to the gateway, speaking v6's terms: bounded, paced, and never taking silence for an answer."""
 
-    def __init__(self, bucket: TokenBucket, timeout: float) -> None:
+    def __init__(self, bucket: TokenBucket, timeout: float, time_zone: str) -> None:
         self.library = _library()
         self.bucket = bucket
         self.timeout = timeout
@@ -76,6 +76,7 @@ class Client:
         self._subscribed_to_account = False
         self._ib = self.library.IB()
         self._ib.RaiseRequestErrors = True
+        self._ib.TimezoneTWS = time_zone  # of times that the gateway writes without one; this machine's would be a guess
         self._ib.client.MaxRequests = 0
         self._ib.errorEvent += self._on_message
 

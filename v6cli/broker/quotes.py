@@ -22,6 +22,8 @@ from v6cli.events import Progress, Report
 from v6cli.models import Contract
 
 SPARE = 5  # lines kept free for underlyings that have to be asked for
+RETRY_REFUSED = 60.0  # wall seconds after which a refused line is asked for again: another session may have ended
+DATA_LOST = 1101  # the link to IB is back, and every subscription is gone
 ALLOWED = frozenset({10090, 10167})  # part of the data is missing, or delayed: the stream goes on
 
 
@@ -71,6 +73,7 @@ class _Line:
         self.ticker = ticker
         self.at: datetime | None = None
         self.refused = ""
+        self._over_from: float | None = None
         self.answered = asyncio.Event()
         self._model: Any = None
         ticker.updateEvent += self._updated
@@ -84,7 +87,16 @@ class _Line:
 
     def refuse(self, text: str) -> None:
         self.refused = text
+        self._over_from = clock.monotonic() + RETRY_REFUSED
         self.answered.set()
+
+    def lose(self) -> None:
+        self._over_from = clock.monotonic()
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes on this line, so that it is time to ask anew."""
+        return self._over_from is not None and clock.monotonic() >= self._over_from
 
     def let_go(self) -> None:
         self.ticker.updateEvent -= self._updated
@@ -132,7 +144,7 @@ class Watchlist:
         Raises GatewayUnavailable where the connection is gone.
         """
         wanted = {own.con_id: own for own in contracts}
-        for con_id in [con_id for con_id in self._held if con_id not in wanted]:
+        for con_id in [con_id for con_id, line in self._held.items() if con_id not in wanted or line.over]:
             await self._release(self._held.pop(con_id))
         if len(wanted) <= self._lines:
             return await self._look_and_hold(list(wanted.values()), report)
@@ -204,6 +216,9 @@ class Watchlist:
         await self._connection.client.unsubscribe(line.request, line.raw)
 
     def _hear(self, request: int, meaning: Meaning, text: str) -> None:
+        if meaning.code == DATA_LOST:
+            for held in self._by_request.values():
+                held.lose()
         line = self._by_request.get(request)
         if line and meaning.kind in {"data", "refused"} and meaning.code not in ALLOWED:
             line.refuse(text)
