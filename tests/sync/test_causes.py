@@ -12,6 +12,7 @@ from v6cli.models import Contract, Fill, Position
 from v6cli.sync.causes import Difference, label
 
 TODAY = date(2026, 11, 20)
+EVENING = datetime(2026, 11, 20, 22, tzinfo=UTC)
 STOCK = Contract(1, "SPY", "STK")
 OTHER_STOCK = Contract(2, "QQQ", "STK")
 CALL = Contract(10, "SPY", "OPT", TODAY, 600.0, "C", 100.0)
@@ -33,7 +34,7 @@ def fill(contract: Contract, quantity: float, number: int = 1, ref: str = "condo
 def causes(
     before: list[Position] | None, after: list[Position], *fills: Fill, seen: frozenset[str] = frozenset()
 ) -> dict[int, tuple[str, str]]:
-    return {one.con_id: (one.cause, one.detail) for one in label(before, after, fills, seen, TODAY)}
+    return {one.con_id: (one.cause, one.detail) for one in label(before, after, fills, seen, EVENING)}
 
 
 CASES = {
@@ -108,7 +109,7 @@ trades = some.lists(some.tuples(some.sampled_from(EVERY), quantities.filter(bool
 
 @given(some.none() | books, books, trades)
 def test_every_change_is_listed_once_and_nothing_else(before: list[Position] | None, after: list[Position], fills: list[Fill]) -> None:
-    found = label(before, after, fills, frozenset(), TODAY)
+    found = label(before, after, fills, frozenset(), EVENING)
     was, now = ({one.contract.con_id: one.quantity for one in book or ()} for book in (before, after))
     assert [one.con_id for one in found] == sorted(own for own in {*was, *now} if was.get(own, 0.0) != now.get(own, 0.0))
     for one in found:

@@ -170,9 +170,9 @@ def test_a_sync_that_may_not_begin_names_who_holds_it(stage, monkeypatch) -> Non
             locks.try_hold(stage.home.run / "sync.lock", "sync of somebody"),
             pytest.raises(Exception, match=f"held by sync of somebody .pid {os.getpid()}.") as refusal,
         ):
-            await stage.sync()
+            await force(stage)
         assert refusal.value.exit_code == 77
-        assert (await stage.sync()).written
+        assert (await force(stage)).written
 
     stage(act, timeout=3.0)
 

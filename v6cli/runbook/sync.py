@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 
 import msgspec
 
 from v6cli import clock, control, locks, logs
 from v6cli.broker.connection import connect
-from v6cli.errors import ServiceUnavailable, UsageError, V6Error
+from v6cli.errors import CannotWrite, ServiceUnavailable, UsageError, V6Error
 from v6cli.events import Report
 from v6cli.home import Home
 from v6cli.lake import tables
 from v6cli.settings import Settings, remember
 from v6cli.state import mirror
 from v6cli.state.database import State
-from v6cli.sync.reconcile import Syncer, SyncRun, failed
+from v6cli.sync.reconcile import Syncer, SyncRun, alone, failed
 from v6cli.sync.watch import SERVICE, Watch
 
 LONGEST = 300.0
@@ -46,9 +47,11 @@ async def _here(home: Home, settings: Settings, state: State, report: Report, *,
     tables.create(home.lake)
     run = locks.begin_run(home, "position sync")
     try:
-        return await _sync(home, settings, state, report, run.identity, dry_run=False, force=force)
+        async with alone(home, run.identity):
+            return await _sync(home, settings, state, report, run.identity, dry_run=False, force=force)
     except V6Error as error:
-        failed(state, error)
+        with contextlib.suppress(CannotWrite):  # what went wrong first is what the operator must hear
+            failed(state, error)
         raise
     finally:
         run.end()

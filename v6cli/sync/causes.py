@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import datetime
 
 from msgspec import Struct
 
 from v6cli.models import Contract, Fill, Position
+from v6cli.sync.greeks import years
 
 EPSILON = 1e-9
 
@@ -28,9 +29,11 @@ class Difference(Struct, frozen=True):
 
 
 def label(
-    before: Sequence[Position] | None, after: Sequence[Position], fills: Sequence[Fill], seen: frozenset[str], today: date
+    before: Sequence[Position] | None, after: Sequence[Position], fills: Sequence[Fill], seen: frozenset[str], at: datetime
 ) -> list[Difference]:
-    """Every difference with its cause. ``before`` is None for the first sync of a home; ``seen`` are executions known then."""
+    """Every difference with its cause, as seen ``at``. ``before`` is None for the first sync of a home; ``seen`` are executions
+    known then.
+    """
     was = {one.contract.con_id: one for one in before or ()}
     now = {one.contract.con_id: one for one in after}
     fresh = _net([fill for fill in fills if fill.exec_id not in seen])
@@ -41,7 +44,7 @@ def label(
         assert one is not None
         change = (new.quantity if new else 0.0) - (old.quantity if old else 0.0)
         if abs(change) > EPSILON:
-            cause, detail = ("first seen", "") if before is None else _cause(one.contract, old, new, change, fresh, was, now, today)
+            cause, detail = ("first seen", "") if before is None else _cause(one.contract, old, new, change, fresh, was, now, at)
             found.append(Difference(con_id, str(one.contract), old.quantity if old else 0.0, new.quantity if new else 0.0, cause, detail))
     return found
 
@@ -65,7 +68,7 @@ def _cause(
     fresh: Mapping[int, tuple[float, str]],
     was: Mapping[int, Position],
     now: Mapping[int, Position],
-    today: date,
+    at: datetime,
 ) -> tuple[str, str]:
     filled, refs = fresh.get(own.con_id, (0.0, ""))
     if abs(filled - change) < EPSILON:
@@ -74,7 +77,7 @@ def _cause(
         return "assigned or exercised", f"{own.symbol} shares changed with it"
     if not own.is_option and _option_went(own, change - filled, fresh, was, now):
         return "assigned or exercised", "options of it went at the same time"
-    if own.is_option and new is None and own.expiry is not None and own.expiry <= today:
+    if own.is_option and new is None and own.expiry is not None and years(own, at) == 0.0:
         return "expired", own.expiry.isoformat()
     return "unexplained", f"fills explain {filled:+g}" if filled else "no fill, no expiry"
 

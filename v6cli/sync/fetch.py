@@ -40,11 +40,13 @@ async def fetch(connection: Connection, before: Mapping[int, float], report: Rep
     )
     held = {one.contract.con_id: one.quantity for one in positions}
     gone = [con_id for con_id in before if con_id not in held]
-    if gone:
-        report(Note(f"{len(gone)} of {len(before)} positions are gone: asking a second time"))
+    if gone or not held:
+        report(
+            Note(f"{len(gone)} of {len(before)} positions are gone: asking a second time" if gone else "no positions: asking a second time")
+        )
         await clock.pause(SECOND_PROOF_AFTER)
         again = await position_sizes(connection)
-        back = [con_id for con_id in gone if con_id in again]
+        back = [con_id for con_id in again if con_id in gone or not held]
         if back:
             raise GatewayUnavailable(
                 f"the gateway's answers differ: {len(back)} positions missing in one are there in the next", next_step="v6 sync --force"

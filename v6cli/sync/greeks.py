@@ -40,7 +40,7 @@ class Source:
         """
         options = _longest_unseen_first([one.contract for one in positions if one.contract.is_option], before)
         ticks = await self._watchlist.look(options, report)
-        silent = [own for own in options if own.con_id in ticks and not ticks[own.con_id].has_model]
+        silent = [own for own in options if own.con_id in ticks and not (ticks[own.con_id].live and ticks[own.con_id].has_model)]
         details = {own.con_id: await self._directory.details(own) for own in silent}
         spots = await self._spots(options, ticks, details)
         now = clock.now()
@@ -66,7 +66,7 @@ class Source:
         spots = {}
         for own in options:
             tick = ticks.get(own.con_id)
-            if tick is not None and tick.has_model and tick.underlying_price is not None:
+            if tick is not None and tick.live and tick.has_model and tick.underlying_price is not None:
                 spots[own.symbol] = tick.underlying_price
         wanted = {
             own.symbol: found.underlying
@@ -95,7 +95,7 @@ def judge(
     limits: Limits,
 ) -> Greeks:
     """What is known of one contract. ``opens`` are its own trading hours; unknown hours are not closed."""
-    if tick.has_model and tick.at is not None and (now - tick.at).total_seconds() <= limits.stale_after:
+    if tick.live and tick.has_model and tick.at is not None and (now - tick.at).total_seconds() <= limits.stale_after:
         return _model(tick, tick.at)
     left = years(own, now)
     if left > 0 and tick.mid is not None and underlying is not None and (made := _computed(own, tick.mid, underlying, now)):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
 import msgspec
@@ -25,6 +27,7 @@ from v6cli.sync.causes import Difference
 from v6cli.sync.fetch import Picture, fetch
 from v6cli.sync.greeks import Source
 
+LONGEST_SYNC = 30.0  # wall seconds that the sync of another process is waited for
 FAILED = "sync-failed"
 UNEXPLAINED = "position-unexplained"
 
@@ -53,6 +56,13 @@ def failed(state: State, error: V6Error) -> None:
     alerts.raise_alert(state, Alert(FAILED, Severity.WARNING, f"position sync failed: {error.message}", "v6 health"))
 
 
+def alone(home: Home, run: str) -> AbstractAsyncContextManager[locks.Held]:
+    """One sync of a home at a time: hold this from before the connection, whose client id another sync would be waited for in
+    vain. Raises Refused naming the holder.
+    """
+    return locks.hold(home.run / "sync.lock", f"sync {run}", LONGEST_SYNC)
+
+
 class Syncer:
     """What is kept from sync to sync on one connection: subscriptions and open tables."""
 
@@ -64,18 +74,11 @@ class Syncer:
         self._source = Source(connection, settings.lines.sync, settings.greeks)
 
     async def sync(self, run: str, report: Report, *, dry_run: bool = False, force: bool = False) -> SyncRun:
-        """One sync. A dry run fetches and compares, and writes nothing, a lock included; a forced one sets tables aside that
-        cannot be read.
+        """One sync, while the caller is ``alone``. A dry run fetches and compares, needs no lock and writes nothing; a forced one
+        sets tables aside that cannot be read.
 
-        Raises GatewayUnavailable where the picture is not complete: then nothing is written. Raises Refused
-        where another process syncs this home.
+        Raises GatewayUnavailable where the picture is not complete: then nothing is written.
         """
-        if dry_run:
-            return await self._sync(run, report, dry_run=True, force=force)
-        async with locks.hold(self._home.run / "sync.lock", f"sync {run}", 30.0):
-            return await self._sync(run, report, dry_run=False, force=force)
-
-    async def _sync(self, run: str, report: Report, *, dry_run: bool, force: bool) -> SyncRun:
         began, start = clock.now(), clock.monotonic()
         before = mirror.read(self._state)
         same = before if before and before.account.account == self._connection.account else None
@@ -88,7 +91,7 @@ class Syncer:
             picture.positions,
             picture.fills,
             same.executions if same else frozenset(),
-            picture.at.astimezone(clock.eastern()).date(),
+            picture.at,
         )
         versions: dict[str, int] = {}
         if not dry_run:
@@ -101,12 +104,17 @@ class Syncer:
                 differences=msgspec.json.encode(differences).decode(),
             )
             batch = writer.Batch(record, picture.positions, list(greeks.values()), picture.account, picture.fills)
-            versions = await asyncio.to_thread(self._write, batch, report, force=force)
-            self._tell(differences, report)
+            versions, notes = await asyncio.to_thread(self._write, batch, differences, force=force)
+            for text in (*notes, *map(str, differences)):
+                report(Note(text))
         return _result(run, picture, greeks, differences, versions, (fetched - start, judged - fetched, clock.monotonic() - judged))
 
-    def _write(self, batch: writer.Batch, report: Report, *, force: bool) -> dict[str, int]:
-        """Lake first, then the mirror that names this run: the mirror is never ahead of the lake."""
+    def _write(self, batch: writer.Batch, differences: Sequence[Difference], *, force: bool) -> tuple[dict[str, int], list[str]]:
+        """Lake first, then the mirror that names this run: the mirror is never ahead of the lake. Returns versions and notes.
+
+        What nobody can explain becomes an alert together with the mirror: the next sync would no longer see the difference.
+        """
+        notes = []
         try:
             versions = self._writer.commit(batch)
         except LakeUnreadable as error:
@@ -114,29 +122,29 @@ class Syncer:
                 raise
             aside = tables.rebuild(self._home.lake)
             kept = f"; what could not be read is kept in {', '.join(map(str, aside))}" if aside else ""
-            report(Note(f"{error.message}: begun anew{kept}"))
+            notes.append(f"{error.message}: begun anew{kept}")
             versions = self._writer.commit(batch)
         assert batch.record.at is not None and batch.account is not None
-        mirror.write(
-            self._state,
-            batch.record.run,
-            batch.record.at,
-            batch.account,
-            positions=batch.positions,
-            greeks=batch.greeks,
-            executions=[fill.exec_id for fill in batch.executions],
-        )
-        return versions
+        with self._state.transaction():
+            mirror.write(
+                self._state,
+                batch.record.run,
+                batch.record.at,
+                batch.account,
+                positions=batch.positions,
+                greeks=batch.greeks,
+                executions=[fill.exec_id for fill in batch.executions],
+            )
+            alerts.resolve(self._state, FAILED)
+            for difference in differences:
+                if difference.cause == "unexplained":
+                    alerts.raise_alert(self._state, _unexplained(difference))
+        return versions, notes
 
-    def _tell(self, differences: list[Difference], report: Report) -> None:
-        alerts.resolve(self._state, FAILED)
-        for difference in differences:
-            report(Note(str(difference)))
-            if difference.cause == "unexplained":
-                key = f"{UNEXPLAINED}:{difference.con_id}"
-                alerts.raise_alert(
-                    self._state, Alert(key, Severity.WARNING, f"position changed without a known cause: {difference}", "v6 positions")
-                )
+
+def _unexplained(difference: Difference) -> Alert:
+    text = f"position changed without a known cause: {difference}"
+    return Alert(f"{UNEXPLAINED}:{difference.con_id}", Severity.WARNING, text, "v6 positions")
 
 
 def _result(

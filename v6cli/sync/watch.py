@@ -15,7 +15,7 @@ from v6cli.events import Event, Note, Report
 from v6cli.home import Home
 from v6cli.settings import Settings
 from v6cli.state.database import State
-from v6cli.sync.reconcile import Syncer, SyncRun, failed
+from v6cli.sync.reconcile import Syncer, SyncRun, alone, failed
 
 SERVICE = "v6-position-sync"
 LONGEST_BACKOFF = 30.0
@@ -53,7 +53,8 @@ class Watch:
             self._asked.clear()
             try:
                 dry = bool(waiting) and all(one.dry_run for one in waiting)
-                done = await syncer.sync(run.identity, _telling(waiting), dry_run=dry, force=any(one.force for one in waiting))
+                async with alone(self._home, run.identity):
+                    done = await syncer.sync(run.identity, _telling(waiting), dry_run=dry, force=any(one.force for one in waiting))
                 log.info(
                     "synced %s positions, %s greeks unknown, in %.2f s",
                     done.positions,
@@ -105,12 +106,16 @@ class Watch:
         except BadConfiguration as error:
             log.warning("keeping the last settings: %s", error.message)
             return False
-        changed = fresh != self._settings
-        if changed:
-            self._settings = fresh
+        if fresh == self._settings:
+            return False
+        self._settings = fresh
+        settings.start_clock(fresh)
+        log.info("settings changed")
+        try:
             settings.remember(self._home, fresh)
-            log.info("settings changed")
-        return changed
+        except CannotWrite as error:
+            log.error("the settings could not be remembered: %s", error.message)  # noqa: TRY400  its traceback says no more
+        return True
 
     @asynccontextmanager
     async def _syncer(self) -> AsyncIterator[Syncer]:
