@@ -42,6 +42,13 @@ REFUSED = {
         'profile = "demo"\nclock.origin = "2026-11-24T09:30:00"',
         ["clock.origin", "'2026-11-24T09:30:00'", "offset"],
     ),
+    "a zone there is not": (
+        'profile = "demo"\ngateway.time_zone = "Mars/Phobos"',
+        ["gateway.time_zone", "'Mars/Phobos'", "America/New_York"],
+    ),
+    "a zone of no name": ('profile = "demo"\ngateway.time_zone = ""', ["gateway.time_zone", "''", "America/New_York"]),
+    "a zone that is a folder": ('profile = "demo"\ngateway.time_zone = "America"', ["gateway.time_zone", "'America'", "America/New_York"]),
+    "a zone out of its folder": ('profile = "demo"\ngateway.time_zone = "../passwd"', ["gateway.time_zone", "'../passwd'"]),
     "too many messages": ('profile = "demo"\nmessages.look = 6', ["messages", "47", "45"]),
     "too many lines": ('profile = "demo"\nlines.sync = 61', ["lines", "101", "100"]),
     "no TOML": ('profile = "demo"\nsync.interval = = 3', ["TOML", "line 2"]),

@@ -16,6 +16,8 @@ from v6cli.errors import BadInput
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+EASTERN = "America/New_York"
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _rate = 1.0
 _home_origin = 0.0
@@ -91,7 +93,20 @@ def eastern() -> tzinfo:
     """New York, the zone in which times are shown and typed."""
     from zoneinfo import ZoneInfo
 
-    return ZoneInfo("America/New_York")
+    return ZoneInfo(EASTERN)
+
+
+def is_zone(name: str) -> bool:
+    """Whether a time zone of this name is known."""
+    if name == EASTERN:
+        return True
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a folder of zones is an OSError
+        return False
+    return True
 
 
 def today() -> date:

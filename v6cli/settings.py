@@ -392,6 +392,11 @@ def _check_sense(settings: Settings, own_name: str) -> None:
             raise BadConfiguration(
                 f"{own_name}: {key} = {text!r} is no moment; allowed is 2026-11-24T09:30:00-05:00, with its offset"
             ) from None
+    if not clock.is_zone(settings.gateway.time_zone):
+        raise BadConfiguration(
+            f"{own_name}: gateway.time_zone = {settings.gateway.time_zone!r} is no time zone; allowed is a name like America/New_York",
+            next_step="v6 config set gateway.time_zone NAME, or edit the file",
+        )
     total = settings.messages.trading + settings.messages.sync + settings.messages.closing + 2 * settings.messages.look
     if total > 45:
         raise BadConfiguration(
