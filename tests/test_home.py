@@ -76,6 +76,18 @@ def test_a_named_place_that_is_no_home_is_an_error(folder: Path, monkeypatch: py
         find_home()
 
 
+def test_an_empty_name_is_an_error_and_no_other_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``v6 --home "$HOME_OF_MINE"`` with the variable unset must not act on the home that happens to be around."""
+    make(folder)
+    monkeypatch.chdir(folder)
+    assert find_home().root == folder
+    with pytest.raises(BadConfiguration, match="--home is empty"):
+        find_home("")
+    monkeypatch.setenv("V6_HOME", "")
+    with pytest.raises(BadConfiguration, match=r"\$V6_HOME is empty"):
+        find_home()
+
+
 def test_none_found_names_where_it_looked(folder: Path) -> None:
     with pytest.raises(BadConfiguration) as refusal:
         find_home()

@@ -70,7 +70,11 @@ def find_home(flag: str | Path | None = None) -> Home:
     A place that is named must be a home; v6 never falls through to another one. Raises BadConfiguration.
     """
     for source, named in (("--home", flag), ("$V6_HOME", os.environ.get("V6_HOME"))):
-        if named:
+        if named is not None:
+            if not str(named):
+                raise BadConfiguration(
+                    f"{source} is empty: it must name a home", next_step="an unset variable of a script? name the home, or leave it out"
+                )
             return _named(Path(named), source)
     here = _working_folder()
     for folder in (here, *here.parents) if here else ():
