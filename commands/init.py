@@ -37,5 +37,7 @@ def command(app: App, folder: Path, profile: str, account: str, port: int | None
     """
     home = new_home.make(folder, profile, account, port)
     app.output.text(str(home.root))
-    app.output.note(f"a {profile} home, account {account or 'not pinned: it looks at the one account the gateway manages and sends nothing'}")
+    app.output.note(
+        f"a {profile} home, account {account or 'not pinned: it looks at the one account the gateway manages and sends nothing'}"
+    )
     app.output.note(f"next: cd {home.root} && v6 health")

@@ -11,7 +11,14 @@ from v6cli.portfolio import positions
 
 
 @options.command()
-@click.option("--symbol", default="", metavar="SYMBOL", callback=lambda _ctx, _parameter, value: value.upper(), shell_complete=symbols, help="Only this underlying.")
+@click.option(
+    "--symbol",
+    default="",
+    metavar="SYMBOL",
+    callback=lambda _ctx, _parameter, value: value.upper(),
+    shell_complete=symbols,
+    help="Only this underlying.",
+)
 @click.option("--sort", type=click.Choice(positions.SORTS), default="group", show_default=True, help="Order of the rows.")
 @click.option("--watch", is_flag=True, help="Show again after each sync, until ^C.")
 @click.option("--from-gateway", is_flag=True, help="Ask IB now instead of showing the last sync.")

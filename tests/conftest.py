@@ -77,10 +77,24 @@ def free_port() -> int:
 def v6():
     """Run v6 as its user does: a process of its own, in a given folder."""
 
-    def run(*argv: object, cwd: Path | str = "/", check: int | None = None, environment: dict[str, str] | None = None, **options) -> subprocess.CompletedProcess[str]:
-        variables = {name: value for name, value in os.environ.items() if not name.startswith("V6_")} | {"COLUMNS": "80", "PYTHONPATH": str(ROOT)} | (environment or {})
+    def run(
+        *argv: object, cwd: Path | str = "/", check: int | None = None, environment: dict[str, str] | None = None, **options
+    ) -> subprocess.CompletedProcess[str]:
+        variables = (
+            {name: value for name, value in os.environ.items() if not name.startswith("V6_")}
+            | {"COLUMNS": "80", "PYTHONPATH": str(ROOT)}
+            | (environment or {})
+        )
         done = subprocess.run(
-            [*V6, *map(str, argv)], cwd=cwd, env=variables, capture_output=True, text=True, timeout=options.pop("timeout", 100), stdin=subprocess.DEVNULL, check=False, **options
+            [*V6, *map(str, argv)],
+            cwd=cwd,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=options.pop("timeout", 100),
+            stdin=subprocess.DEVNULL,
+            check=False,
+            **options,
         )
         if check is not None:
             assert done.returncode == check, f"v6 {' '.join(map(str, argv))}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -154,7 +168,7 @@ def stage() -> Iterator[Callable[..., Any]]:
             quick = msgspec.structs.replace(
                 loaded,
                 gateway=msgspec.structs.replace(loaded.gateway, timeout=timeout),
-                greeks=msgspec.structs.replace(loaded.greeks, wait=0.5),
+                greeks=msgspec.structs.replace(loaded.greeks, wait=0.5, budget=2.0),
                 messages=msgspec.structs.replace(loaded.messages, sync=45, look=45),
             )
             try:

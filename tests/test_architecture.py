@@ -46,18 +46,40 @@ OWNERS = {
     "supervisor": {"services"},
 }
 CLOCK = "clock.py"
-FORBIDDEN_CALLS = {"time.time", "time.sleep", "time.monotonic", "datetime.now", "datetime.utcnow", "date.today", "uuid.uuid4", "uuid4", "asyncio.sleep", "asyncio.timeout", "asyncio.wait_for"}
+FORBIDDEN_CALLS = {
+    "time.time",
+    "time.sleep",
+    "time.monotonic",
+    "datetime.now",
+    "datetime.utcnow",
+    "date.today",
+    "uuid.uuid4",
+    "uuid4",
+    "asyncio.sleep",
+    "asyncio.timeout",
+    "asyncio.wait_for",
+}
 
 
 def modules() -> list[Path]:
-    return [path for top in ("v6cli", "commands") for path in sorted((ROOT / top).rglob("*.py")) if not any(parent.is_symlink() for parent in path.parents)]
+    return [
+        path
+        for top in ("v6cli", "commands")
+        for path in sorted((ROOT / top).rglob("*.py"))
+        if not any(parent.is_symlink() for parent in path.parents)
+    ]
 
 
 def imports(path: Path) -> list[str]:
     """Every module of v6cli that a file imports, anywhere in it, type-checking imports left out."""
     found: list[str] = []
     tree = ast.parse(path.read_text())
-    skipped = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test) for inner in ast.walk(node)}
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
     for node in ast.walk(tree):
         if id(node) in skipped:
             continue
@@ -73,7 +95,9 @@ def room(path: Path) -> str:
     return relative.parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("path", [path for path in modules() if path.is_relative_to(ROOT / "v6cli")], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", [path for path in modules() if path.is_relative_to(ROOT / "v6cli")], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_a_room_imports_only_from_lower_floors(path: Path) -> None:
     own = room(path)
     if own in {"__init__", "__main__"}:
@@ -97,7 +121,9 @@ def test_each_library_has_one_room(path: Path) -> None:
         owners = OWNERS.get(library)
         place = str(path.relative_to(ROOT / "v6cli")) if path.is_relative_to(ROOT / "v6cli") else "commands"
         if owners is not None:
-            assert any(place == owner or place.startswith(owner + "/") for owner in owners), f"{place} imports {library}, which belongs to {owners}"
+            assert any(place == owner or place.startswith(owner + "/") for owner in owners), (
+                f"{place} imports {library}, which belongs to {owners}"
+            )
 
 
 @pytest.mark.parametrize("path", [path for path in modules() if path.name != CLOCK], ids=lambda path: str(path.relative_to(ROOT)))
@@ -106,7 +132,9 @@ def test_only_the_clock_reads_time(path: Path) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called not in FORBIDDEN_CALLS, f"{path.relative_to(ROOT)}:{node.lineno} calls {called}: time is read through v6cli/clock.py"
+            assert called not in FORBIDDEN_CALLS, (
+                f"{path.relative_to(ROOT)}:{node.lineno} calls {called}: time is read through v6cli/clock.py"
+            )
             if called.startswith("random.") and called != "random.Random":
                 raise AssertionError(f"{path.relative_to(ROOT)}:{node.lineno} calls {called}: randomness is seeded")
             if called == "random.Random":

@@ -94,7 +94,11 @@ def texts_of(path: Path) -> list[str]:
     """Every text in a module, what an f-string fills in replaced by X."""
     tree = ast.parse(path.read_text())
     inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    inside |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and "`" not in str(node.value.value)}
+    inside |= {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and "`" not in str(node.value.value)
+    }
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
@@ -116,8 +120,19 @@ def lines_in(text: str) -> list[str]:
 def named_lines() -> list[tuple[str, str]]:
     """Every v6 command line in code, documents and TOML, with where it stands."""
     found: dict[tuple[str, str], None] = {}
-    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "config").rglob("*.toml")]
-    modules = [path for top in ("v6cli", "commands") for path in (ROOT / top).rglob("*.py") if not any(parent.is_symlink() for parent in path.parents)]
+    documents = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "CHANGELOG.md",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "config").rglob("*.toml"),
+    ]
+    modules = [
+        path
+        for top in ("v6cli", "commands")
+        for path in (ROOT / top).rglob("*.py")
+        if not any(parent.is_symlink() for parent in path.parents)
+    ]
     for path in documents:
         for line in lines_in(path.read_text()):
             found[str(path.relative_to(ROOT)), line] = None
@@ -138,7 +153,11 @@ def test_the_search_for_command_lines_finds_them() -> None:
 @pytest.mark.parametrize(("place", "line"), named_lines(), ids=lambda value: value)
 def test_every_command_line_named_anywhere_is_one(place: str, line: str) -> None:
     """Documents may name a command without its arguments, and say more behind it."""
-    command_line = re.split(r" shows | lists | \(|, | then | with ", line)[0].replace("KEY VALUE", "limits.delta 1").replace("account ID", "account DU1234567")
+    command_line = (
+        re.split(r" shows | lists | \(|, | then | with ", line)[0]
+        .replace("KEY VALUE", "limits.delta 1")
+        .replace("account ID", "account DU1234567")
+    )
     try:
         parse(command_line)
     except click.MissingParameter:
@@ -202,13 +221,21 @@ def test_interrupted_is_130(demo_home, monkeypatch, capsys) -> None:
 
 def test_a_closed_pipe_is_no_failure(demo_home) -> None:
     line = f"{shlex.join([sys.executable, '-P', '-m', 'v6cli', '--home', str(demo_home.root), 'config', 'show'])} | head -1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
 
 
 def test_exit_codes_are_the_documented_ones() -> None:
-    codes = {error.__name__: error.exit_code for error in vars(errors).values() if isinstance(error, type) and issubclass(error, errors.V6Error)}
+    codes = {
+        error.__name__: error.exit_code for error in vars(errors).values() if isinstance(error, type) and issubclass(error, errors.V6Error)
+    }
     assert codes == {
         "V6Error": 70,
         "UsageError": 64,

@@ -109,12 +109,33 @@ def test_a_time_out_is_wall_time() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("home", "day"), [(utc(2026, 11, 25, 4, 59, 59), date(2026, 11, 24)), (utc(2026, 11, 25, 5), date(2026, 11, 25)), (utc(2026, 7, 2, 3, 59, 59), date(2026, 7, 1)), (utc(2026, 7, 2, 4), date(2026, 7, 2))])
+@pytest.mark.parametrize(
+    ("home", "day"),
+    [
+        (utc(2026, 11, 25, 4, 59, 59), date(2026, 11, 24)),
+        (utc(2026, 11, 25, 5), date(2026, 11, 25)),
+        (utc(2026, 7, 2, 3, 59, 59), date(2026, 7, 1)),
+        (utc(2026, 7, 2, 4), date(2026, 7, 2)),
+    ],
+)
 def test_today_is_new_yorks(home: datetime, day: date, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "timestamp", home.timestamp)
     assert clock.today() == day
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(-3, "0s"), (0, "0s"), (59.9, "59s"), (60, "1m 00s"), (3599, "59m 59s"), (3600, "1h 00m"), (86399, "23h 59m"), (86400, "1d 0h"), (360000, "4d 4h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-3, "0s"),
+        (0, "0s"),
+        (59.9, "59s"),
+        (60, "1m 00s"),
+        (3599, "59m 59s"),
+        (3600, "1h 00m"),
+        (86399, "23h 59m"),
+        (86400, "1d 0h"),
+        (360000, "4d 4h"),
+    ],
+)
 def test_ages(seconds: float, text: str) -> None:
     assert clock.show_age(seconds) == text

@@ -13,6 +13,7 @@ import pytest
 from v6cli import settings
 from v6cli.home import Home
 from v6cli.install import new_home
+from v6cli.main import command_lines
 from v6cli.state import journal, runs
 from v6cli.state.database import open_read_only
 
@@ -175,8 +176,13 @@ def test_nothing_recorded_yet_is_said_and_not_shown_as_nothing_held(v6, folder: 
     assert v6("--home", home, "morning-check", check=2).stdout
 
 
-@pytest.mark.parametrize("argv", [("positions",), ("health",), ("sync", "--force"), ("services", "start"), ("config", "show"), ("morning-check",)], ids=" ".join)
-def test_no_place_is_taken_for_a_home(v6, folder: Path, argv: tuple[str, ...], root: Path) -> None:
+NEED_NO_HOME = {("demo",), ("init",), ("completion",), ("gateway", "simulate")}
+ARGUMENTS = {("config", "set"): ("limits.delta", "1")}
+
+
+@pytest.mark.parametrize("words", [words for words in command_lines() if words not in NEED_NO_HOME], ids=" ".join)
+def test_no_place_is_taken_for_a_home(v6, folder: Path, words: tuple[str, ...], root: Path) -> None:
+    argv = (*words, *ARGUMENTS.get(words, ()))
     (folder / "config").mkdir()
     (folder / "config" / "settings.toml").write_text("profile = 'mine'\n")
     for place in (root, Path("/tmp"), folder):
@@ -204,3 +210,18 @@ def test_init_makes_a_home_and_never_overwrites_one(v6, folder: Path) -> None:
 
 def test_a_path_too_long_for_sockets_is_refused(v6, folder: Path) -> None:
     assert "too long" in v6("init", folder / ("x" * 80), check=78).stderr
+
+
+def test_a_bug_in_one_look_is_in_the_log_and_not_on_the_screen(demo_home, monkeypatch, capsys) -> None:
+    from v6cli import main
+    from v6cli.health import gather
+
+    def broken(_home: Home) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(gather, "_look_at_state", broken)
+    assert main.run(["--home", str(demo_home.root), "morning-check"]) == 2
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.err + shown.out
+    assert "a bug in v6: ZeroDivisionError" in shown.out
+    assert "Traceback" in demo_home.log.read_text()

@@ -66,7 +66,10 @@ def asked(path: Path, ask: Callable[[], object]) -> object:
 
 
 def test_an_answer_comes_back(path: Path) -> None:
-    assert asked(path, lambda: control.call(path, "echo", account="DU1", limits=[1, 2.5, None])) == {"account": "DU1", "limits": [1, 2.5, None]}
+    assert asked(path, lambda: control.call(path, "echo", account="DU1", limits=[1, 2.5, None])) == {
+        "account": "DU1",
+        "limits": [1, 2.5, None],
+    }
 
 
 def test_an_answer_comes_back_within_an_event_loop(path: Path) -> None:

@@ -24,7 +24,19 @@ def _no_installed_home(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.chdir(folder)
 
 
-@pytest.mark.parametrize(("text", "is_one"), [('profile = "demo"', True), ('  profile="paper"', True), ("profile = 3", True), ("# profile = 1", False), ("[x]\nprofile = 1", False), ("profiles = 1", False), ("", False), ("\xff", False)])
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ('profile = "demo"', True),
+        ('  profile="paper"', True),
+        ("profile = 3", True),
+        ("# profile = 1", False),
+        ("[x]\nprofile = 1", False),
+        ("profiles = 1", False),
+        ("", False),
+        ("\xff", False),
+    ],
+)
 def test_the_marker(folder: Path, text: str, is_one: bool) -> None:
     assert is_home(make(folder / "h", text)) == is_one
 

@@ -32,7 +32,9 @@ def home() -> Iterator[Home]:
 def run(home: Home, program: str, *, ordinary: bool = False, status: int = 0) -> subprocess.CompletedProcess[str]:
     """Run a program in a process of its own, where ``ordinary`` without the rights of root, whose interpreter may lie under /root."""
     drop = "import json, logging.handlers, os, tempfile, traceback\nos.getuid() or os.setuid(65534)\n" if ordinary else ""
-    done = subprocess.run([sys.executable, "-c", TOP + drop + program, str(home.root)], capture_output=True, text=True, umask=0o022, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", TOP + drop + program, str(home.root)], capture_output=True, text=True, umask=0o022, check=False
+    )
     assert done.returncode == status, done.stderr
     return done
 
@@ -42,7 +44,10 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_daemon_writes_one_json_object_a_record(home: Home) -> None:
-    run(home, "logs.as_daemon(home, 'v6-trading')\nlog.info('%s positions, {braces} and <b>tags</b>', 3)\nlog.debug('unheard')\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    log.exception('two\\nlines')\n")
+    run(
+        home,
+        "logs.as_daemon(home, 'v6-trading')\nlog.info('%s positions, {braces} and <b>tags</b>', 3)\nlog.debug('unheard')\ntry:\n    1 / 0\nexcept ZeroDivisionError:\n    log.exception('two\\nlines')\n",
+    )
     first, second = records(home.logs / "v6-trading.log")
     assert (first["level"], first["logger"], first["message"]) == ("INFO", "v6cli.sync", "3 positions, {braces} and <b>tags</b>")
     assert datetime.fromisoformat(first["time"]).utcoffset() == timedelta(0)
@@ -54,7 +59,11 @@ def test_a_daemon_writes_one_json_object_a_record(home: Home) -> None:
 
 
 def test_what_a_daemon_does_not_catch_is_logged_and_shown(home: Home) -> None:
-    done = run(home, "logs.as_daemon(home, 'x')\nt = threading.Thread(target=lambda: [][0], name='poller')\nt.start()\nt.join()\nraise SystemError('lost')\n", status=1)
+    done = run(
+        home,
+        "logs.as_daemon(home, 'x')\nt = threading.Thread(target=lambda: [][0], name='poller')\nt.start()\nt.join()\nraise SystemError('lost')\n",
+        status=1,
+    )
     thread, process = records(home.logs / "x.log")
     assert thread["message"] == "poller ended: IndexError: list index out of range"
     assert (process["level"], process["message"]) == ("CRITICAL", "SystemError: lost")
@@ -62,12 +71,18 @@ def test_what_a_daemon_does_not_catch_is_logged_and_shown(home: Home) -> None:
 
 
 def test_traces_of_a_daemon_show_no_values_of_variables(home: Home) -> None:
-    run(home, "logs.as_daemon(home, 'x')\ndef connect(word):\n    raise OSError('refused')\ntry:\n    connect('hunter' + '2')\nexcept OSError:\n    log.exception('no')\n")
+    run(
+        home,
+        "logs.as_daemon(home, 'x')\ndef connect(word):\n    raise OSError('refused')\ntry:\n    connect('hunter' + '2')\nexcept OSError:\n    log.exception('no')\n",
+    )
     assert "hunter2" not in (home.logs / "x.log").read_text()
 
 
 def test_secrets_are_taken_out_and_a_broken_redactor_withholds_everything(home: Home) -> None:
-    run(home, "logs.redact = lambda text: text.replace('hunter2', '***')\nlogs.as_daemon(home, 'x')\ntry:\n    raise OSError('hunter2')\nexcept OSError:\n    log.exception('with hunter2')\nlogs.redact = lambda text: 1 / 0\nlog.info('hunter2')\n")
+    run(
+        home,
+        "logs.redact = lambda text: text.replace('hunter2', '***')\nlogs.as_daemon(home, 'x')\ntry:\n    raise OSError('hunter2')\nexcept OSError:\n    log.exception('with hunter2')\nlogs.redact = lambda text: 1 / 0\nlog.info('hunter2')\n",
+    )
     first, second = records(home.logs / "x.log")
     assert first["message"] == "with ***"
     assert first["exception"].endswith("OSError: ***\n")
@@ -132,5 +147,7 @@ def test_a_bug_without_a_home_goes_to_the_temporary_folder(home: Home, place: st
 
 
 def test_setting_up_a_commands_log_imports_little() -> None:
-    program = "import sys, v6cli.logs; assert not {'loguru', 'logging', 'traceback', 'tempfile', 'json'} & sys.modules.keys(), sys.modules.keys()"
+    program = (
+        "import sys, v6cli.logs; assert not {'loguru', 'logging', 'traceback', 'tempfile', 'json'} & sys.modules.keys(), sys.modules.keys()"
+    )
     subprocess.run([sys.executable, "-I", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n" + program], check=True)

@@ -63,7 +63,7 @@ def test_a_step_that_does_not_know_is_unknown_and_the_others_go_on(look, text: s
 def test_the_traceback_of_a_bug_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     outcomes(step("bad", buggy))
     (record,) = caplog.records
-    assert record.levelno == logging.ERROR and "bad" in record.getMessage()
+    assert record.levelno == logging.ERROR and "machine" in record.getMessage()
     assert record.exc_info and record.exc_info[0] is KeyError
 
 
@@ -101,7 +101,15 @@ def test_nothing_found_is_nothing_known() -> None:
 
 
 def test_the_finding_that_decides_is_the_worst() -> None:
-    findings = tuple(Finding(subject, status, text) for subject, status, text in (("x", Status.OK, "a"), ("x", Status.UNKNOWN, "b"), ("x", Status.DEGRADED, "c"), ("risk", Status.UNKNOWN, "d")))
+    findings = tuple(
+        Finding(subject, status, text)
+        for subject, status, text in (
+            ("x", Status.OK, "a"),
+            ("x", Status.UNKNOWN, "b"),
+            ("x", Status.DEGRADED, "c"),
+            ("risk", Status.UNKNOWN, "d"),
+        )
+    )
     assert Outcome(step("x", good), findings, 0).worst.text == "d"
     assert Outcome(step("x", good), findings[:3], 0).worst.text == "c"
 

@@ -45,7 +45,10 @@ def test_sessions_on_ordinary_days_around_clock_changes_and_before_holidays(day:
     assert sessions.session(day) == Session(day, utc(opens), utc(closes))
 
 
-@pytest.mark.parametrize("day", [date(2026, 11, 26), date(2026, 12, 25), date(2026, 7, 3), date(2026, 4, 3), date(2025, 1, 9), date(2026, 11, 28), date(2026, 11, 29)])
+@pytest.mark.parametrize(
+    "day",
+    [date(2026, 11, 26), date(2026, 12, 25), date(2026, 7, 3), date(2026, 4, 3), date(2025, 1, 9), date(2026, 11, 28), date(2026, 11, 29)],
+)
 def test_no_session_on_holidays_weekends_and_days_of_mourning(day: date) -> None:
     assert sessions.session(day) is None
     assert sessions.resolve("open-60m", day) is None
@@ -86,7 +89,9 @@ def test_times_of_a_session(text: str, day: date, moment: str) -> None:
     assert sessions.resolve(text, day) == utc(moment)
 
 
-@pytest.mark.parametrize("text", ["", "opening", "open-", "open-60", "open 60m", "close+30s", "25:00", "9:30", "16:30:00", "16:30+00", "-60m"])
+@pytest.mark.parametrize(
+    "text", ["", "opening", "open-", "open-60", "open 60m", "close+30s", "25:00", "9:30", "16:30:00", "16:30+00", "-60m"]
+)
 @pytest.mark.parametrize("day", [date(2026, 11, 24), date(2026, 11, 26)])
 def test_what_names_no_time_is_refused_on_any_day(text: str, day: date) -> None:
     with pytest.raises(BadInput):
@@ -96,7 +101,11 @@ def test_what_names_no_time_is_refused_on_any_day(text: str, day: date) -> None:
 def test_beyond_the_calendar_nothing_is_guessed() -> None:
     last = tomllib.loads(sessions.CALENDAR.read_text())["last"]
     assert last >= date(2028, 12, 31)
-    for ask in (lambda: sessions.session(last + timedelta(days=1)), lambda: sessions.following(last), lambda: sessions.last_sessions(2, date(2020, 1, 2))):
+    for ask in (
+        lambda: sessions.session(last + timedelta(days=1)),
+        lambda: sessions.following(last),
+        lambda: sessions.last_sessions(2, date(2020, 1, 2)),
+    ):
         with pytest.raises(BadConfiguration, match="covers 2020-01-01 to ") as failure:
             ask()
         assert failure.value.next_step == "install a newer v6"
@@ -193,7 +202,22 @@ def test_an_unknown_zone_makes_hours_unknown(zone: str) -> None:
     assert sessions.parse_hours(REGULAR, zone) is None
 
 
-@pytest.mark.parametrize("text", ["", ";", "CLOSED", "20261124", "20261124:", "2026-11-24:0930-1600", "20261124:0930", "20261324:CLOSED", "20261124:0930-20261124:2560", "20261124:1600-20261124:0930", REGULAR + ";x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ";",
+        "CLOSED",
+        "20261124",
+        "20261124:",
+        "2026-11-24:0930-1600",
+        "20261124:0930",
+        "20261324:CLOSED",
+        "20261124:0930-20261124:2560",
+        "20261124:1600-20261124:0930",
+        REGULAR + ";x",
+    ],
+)
 def test_hours_that_cannot_be_read_are_unknown(text: str) -> None:
     assert sessions.parse_hours(text, "US/Eastern") is None
     assert sessions.open_at(None, utc("2026-11-24 15:00")) is None

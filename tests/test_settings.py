@@ -38,7 +38,10 @@ REFUSED = {
     "fast time in earnest": ('profile = "paper"\nclock.rate = 60', ["clock.rate", "60", "1.0"]),
     "an origin in earnest": ('profile = "paper"\nclock.origin = "2026-11-24T09:30:00-05:00"', ["clock.origin", "2026-11-24", "empty"]),
     "a simulated gateway in earnest": ('profile = "paper"\ngateway.simulated = true', ["gateway.simulated", "True", "false"]),
-    "an origin without an offset": ('profile = "demo"\nclock.origin = "2026-11-24T09:30:00"', ["clock.origin", "'2026-11-24T09:30:00'", "offset"]),
+    "an origin without an offset": (
+        'profile = "demo"\nclock.origin = "2026-11-24T09:30:00"',
+        ["clock.origin", "'2026-11-24T09:30:00'", "offset"],
+    ),
     "too many messages": ('profile = "demo"\nmessages.look = 6', ["messages", "47", "45"]),
     "too many lines": ('profile = "demo"\nlines.sync = 61', ["lines", "101", "100"]),
     "no TOML": ('profile = "demo"\nsync.interval = = 3', ["TOML", "line 2"]),
@@ -82,7 +85,9 @@ def test_variables_win_and_say_so(demo_home: Home, monkeypatch: pytest.MonkeyPat
         ("V6_ACCOUNT", "DU7654321", ["$V6_ACCOUNT", "'DU7654321'", "'DU1234567'"]),
     ],
 )
-def test_a_variable_that_cannot_be_is_named(demo_home: Home, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: list[str]) -> None:
+def test_a_variable_that_cannot_be_is_named(
+    demo_home: Home, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: list[str]
+) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(BadConfiguration) as refusal:
         settings.load(demo_home)
@@ -101,7 +106,9 @@ def test_an_edit_keeps_every_comment(demo_home: Home) -> None:
     edit = settings.edited(demo_home, "limits.delta", "150")
     assert edit.settings.limits.delta == 150
     assert [line for line in edit.difference if line.startswith("-")] == ["--- before"]
-    assert [line for line in edit.text.splitlines() if line.lstrip().startswith("#")] == [line for line in before.splitlines() if line.lstrip().startswith("#")]
+    assert [line for line in edit.text.splitlines() if line.lstrip().startswith("#")] == [
+        line for line in before.splitlines() if line.lstrip().startswith("#")
+    ]
     assert demo_home.settings_file.read_text() == before, "an edit writes nothing"
 
 

@@ -59,7 +59,11 @@ def run(home: Home, *argv: str) -> subprocess.CompletedProcess[str]:
 def trace(home: Home) -> dict[str, tuple[int, int, str]]:
     """Every file and folder with mode, time of change, and content."""
     return {
-        str(path.relative_to(home.root)): (path.stat().st_mode, path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
+        str(path.relative_to(home.root)): (
+            path.stat().st_mode,
+            path.stat().st_mtime_ns,
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+        )
         for path in (home.root, *sorted(home.root.rglob("*")))
     }
 
@@ -102,7 +106,16 @@ def test_a_home_that_cannot_be_written_refuses_a_sync(home: Home) -> None:
     assert trace(home) == before
 
 
-@pytest.mark.parametrize(("argv", "said"), [(("health",), "IB gateway answers"), (("morning-check", "-v"), "all 21 positions synced"), (("positions",), "SPY"), (("status",), "IB gateway answers"), (("positions", "--from-gateway"), "SPY")])
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("health",), "IB gateway answers"),
+        (("morning-check", "-v"), "all 21 positions synced"),
+        (("positions",), "SPY"),
+        (("status",), "IB gateway answers"),
+        (("positions", "--from-gateway"), "SPY"),
+    ],
+)
 def test_a_home_that_cannot_be_written_still_answers(home: Home, argv: tuple[str, ...], said: str) -> None:
     assert run(home, "sync", "--force").returncode == 0
     forbid_writing(home)

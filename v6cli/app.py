@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from v6cli.console.output import Output
 from v6cli.errors import BadConfiguration, Refused, Unavailable, V6Error
-from v6cli.home import Home, find_home
 
 if TYPE_CHECKING:
     from v6cli import settings as settings_module
     from v6cli.broker.connection import Connection
     from v6cli.health.gather import Facts
+    from v6cli.home import Home
     from v6cli.procedure import Fix, Outcome, Procedure
     from v6cli.results import Result
     from v6cli.services.backend import Backend
@@ -52,6 +52,8 @@ class App:
     @cached_property
     def home(self) -> Home:
         """The home to work in. Raises BadConfiguration."""
+        from v6cli.home import find_home
+
         return find_home(self.flags.get("home"))
 
     def enter(self, home: Home) -> None:
@@ -111,10 +113,12 @@ class App:
 
     def recorded(self) -> Mirror:
         """What the last sync saw. Raises Unavailable where none has ended yet."""
+        from v6cli.home import profile_of
         from v6cli.state import mirror
         from v6cli.state.database import open_read_only
 
-        self.settings  # noqa: B018  sets the clock that ages are measured by
+        if profile_of(self.home.root) == "demo":
+            self.settings  # noqa: B018  sets the clock; time is real in every other profile, and needs no settings
         with open_read_only(self.home) as state:
             seen = mirror.read(state)
         if seen is None:
@@ -147,9 +151,11 @@ class App:
             clock.pause_blocking(0.5)
 
     def facts(self) -> Facts:
-        """The facts of this home, nothing looked up yet."""
+        """The facts of this home, nothing looked up yet. What goes wrong inside a look is written to the home's log."""
+        from v6cli import logs
         from v6cli.health.gather import Facts
 
+        logs.to_file(self.home, self.output.note)
         return Facts(self.home, self.settings, self.services, lambda: self.gateway("look"))
 
     async def on_facts(self, judge: Callable[[Facts], Awaitable[T]]) -> T:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from v6cli.app import App
 from v6cli.errors import V6Error
 from v6cli.home import find_home
 
@@ -36,7 +37,8 @@ def symbols(ctx: click.Context, _parameter: click.Parameter, incomplete: str) ->
     from v6cli.state.mirror import symbols as held
 
     with contextlib.suppress(V6Error):
-        home = find_home(ctx.find_root().params.get("home"))
+        app = ctx.find_object(App)
+        home = find_home(app.flags.get("home") if app else None)
         with open_read_only(home) as state:
             return [symbol for symbol in held(state) if symbol.startswith(incomplete.upper())]
     return []

@@ -94,7 +94,9 @@ class Server:
             import logging
 
             logging.getLogger(__name__).exception("a request on %s failed", self.path.name)
-            return _told(V6Error(f"a bug in {self.path.stem}: {type(error).__name__}: {error}", next_step=f"v6 logs --service {self.path.stem}"))
+            return _told(
+                V6Error(f"a bug in {self.path.stem}: {type(error).__name__}: {error}", next_step=f"v6 logs --service {self.path.stem}")
+            )
 
     async def _perform(self, name: str, arguments: dict[str, object], writer: asyncio.StreamWriter) -> object:
         import inspect
@@ -149,7 +151,11 @@ def call(path: Path, verb: str, timeout: float = 10.0, report: events.Report | N
 
 
 async def acall(
-    path: Path, verb: str, timeout: float = 10.0, report: events.Report | None = None, **arguments: object  # noqa: ASYNC109  for each line
+    path: Path,
+    verb: str,
+    timeout: float = 10.0,  # noqa: ASYNC109  for each line
+    report: events.Report | None = None,
+    **arguments: object,
 ) -> object:
     """As `call`, within an event loop."""
     import asyncio
@@ -222,7 +228,9 @@ def _somebody_answers(address: str) -> bool:
 def _checked(path: Path) -> str:
     address = str(path)
     if len(address.encode("utf-8", "surrogateescape")) > LONGEST_SOCKET_PATH:
-        raise BadConfiguration(f"{path} is longer than the {LONGEST_SOCKET_PATH} bytes of a socket's path", next_step="choose a shorter home")
+        raise BadConfiguration(
+            f"{path} is longer than the {LONGEST_SOCKET_PATH} bytes of a socket's path", next_step="choose a shorter home"
+        )
     return address
 
 
@@ -289,8 +297,12 @@ def _raised(found: Mapping[str, Any]) -> V6Error:
 
 
 def _nobody(path: Path, error: OSError) -> ServiceUnavailable:
-    return ServiceUnavailable(f"{path.stem} does not answer at {path}: {error.strerror or error}", next_step=f"v6 services start {path.stem}")
+    return ServiceUnavailable(
+        f"{path.stem} does not answer at {path}: {error.strerror or error}", next_step=f"v6 services start {path.stem}"
+    )
 
 
 def _silent(path: Path, verb: str, why: str) -> OutcomeUnknown:
-    return OutcomeUnknown(f"{path.stem} was asked to {verb!r} and did not say what came of it: {why}", next_step=f"v6 logs --service {path.stem}")
+    return OutcomeUnknown(
+        f"{path.stem} was asked to {verb!r} and did not say what came of it: {why}", next_step=f"v6 logs --service {path.stem}"
+    )

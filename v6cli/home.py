@@ -46,17 +46,22 @@ class Home:
 
 def is_home(folder: Path) -> bool:
     """Whether ``folder`` carries the marker of a home: a ``config/v6.toml`` that assigns a profile at its top level."""
+    return profile_of(folder) is not None
+
+
+def profile_of(folder: Path) -> str | None:
+    """The profile that the marker of a home assigns, as written; None where ``folder`` is no home. Works on a file that is otherwise broken."""
     try:
         lines = (folder / MARKER).read_text("utf-8", errors="replace").splitlines()
     except OSError:
-        return False
+        return None
     for line in lines:
-        key, separator, _ = line.partition("=")
+        key, separator, value = line.partition("=")
         if separator and key.strip() == "profile":
-            return True
+            return value.partition("#")[0].strip().strip("\"'")
         if line.lstrip().startswith("["):
-            return False
-    return False
+            return None
+    return None
 
 
 def find_home(flag: str | Path | None = None) -> Home:
@@ -83,7 +88,9 @@ def checked_place(folder: Path) -> Path:
     """``folder`` as an absolute path that is short enough for a home. Raises BadConfiguration."""
     place = Path(os.path.abspath(folder.expanduser()))  # noqa: PTH100  resolve() would follow links the operator chose
     if len(os.fsencode(place)) > LONGEST_PATH:
-        raise BadConfiguration(f"the path {place} is longer than {LONGEST_PATH} bytes, too long for the sockets below it", next_step="choose a shorter one")
+        raise BadConfiguration(
+            f"the path {place} is longer than {LONGEST_PATH} bytes, too long for the sockets below it", next_step="choose a shorter one"
+        )
     return place
 
 

@@ -29,7 +29,6 @@ LONGEST_FILE = 100_000_000  # bytes
 KEPT = 10  # rotated files
 
 
-
 def as_daemon(home: Home, service: str, level: str = "INFO") -> None:
     """Log everything of this process from ``level`` on into ``logs/<service>.log``, uncaught exceptions included.
 
@@ -43,7 +42,16 @@ def as_daemon(home: Home, service: str, level: str = "INFO") -> None:
     logger.remove()
     path = home.logs / f"{service}.log"
     try:
-        logger.add(path, level=0, format=_format, rotation=LONGEST_FILE, retention=_retire(path), opener=_open_private, encoding="utf-8", catch=True)
+        logger.add(
+            path,
+            level=0,
+            format=_format,
+            rotation=LONGEST_FILE,
+            retention=_retire(path),
+            opener=_open_private,
+            encoding="utf-8",
+            catch=True,
+        )
     except OSError as error:
         raise CannotWrite(f"cannot write {path}: {error.strerror}") from error
     _take_over(_daemon_handler(), level)
@@ -87,7 +95,12 @@ def bug(place: Home | Path | None, error: BaseException) -> str:
 def _json(at: datetime, level: str, logger: str, message: str, exception: tuple[Any, Any, TracebackType | None] | None) -> str:
     import json
 
-    record = {"time": at.astimezone(UTC).isoformat(timespec="microseconds"), "level": level, "logger": logger, "message": _without_secrets(message)}
+    record = {
+        "time": at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "level": level,
+        "logger": logger,
+        "message": _without_secrets(message),
+    }
     if clock.rate() != 1.0:
         record["home_time"] = clock.now().isoformat(timespec="microseconds")
     if exception and exception[0] is not None:

@@ -87,7 +87,9 @@ class Greeks(Struct, frozen=True):
     @property
     def known(self) -> bool:
         """Whether these may enter a sum."""
-        return self.source not in {GreekSource.MISSING, GreekSource.STALE} and None not in (self.delta, self.gamma, self.theta, self.vega)
+        if self.source is GreekSource.MISSING or self.source is GreekSource.STALE:
+            return False
+        return None not in (self.delta, self.gamma, self.theta, self.vega)
 
 
 class Account(Struct, frozen=True):

@@ -16,8 +16,9 @@ from v6cli.app import FORMATS, App
 
 R = TypeVar("R")
 
+
 def _keep(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
-    if value is None or value is False or ctx.resilient_parsing:
+    if value is None or value is False:
         return
     name = parameter.name or ""
     given = ctx.find_object(App)

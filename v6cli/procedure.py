@@ -28,6 +28,7 @@ class Status(StrEnum):
 # What v6 cannot do without: not knowing one of these is as bad as knowing that it is broken.
 DECISIVE = frozenset({"gateway", "account", "positions", "risk"})
 _SEVERITY = {Status.OK: 0, Status.UNKNOWN: 1, Status.DEGRADED: 2, Status.UNHEALTHY: 3}
+LONGEST_LOOK = 20.0  # wall seconds
 _WORDS = {0: "healthy", 1: "degraded", 2: "unhealthy"}
 
 
@@ -69,7 +70,7 @@ class Step(Struct, frozen=True):
     explain: str
     look: Look
     subject: str
-    seconds: float = 20.0
+    seconds: float = LONGEST_LOOK
 
 
 class Procedure(Struct, frozen=True):
@@ -115,27 +116,27 @@ async def run(procedure: Procedure, report: Report) -> list[Outcome]:
     return list(await asyncio.gather(*(_run_step(step, report) for step in procedure.steps)))
 
 
-async def _run_step(step: Step, report: Report) -> Outcome:
-    report(StepBegan(step.name, step.title))
-    began = clock.monotonic()
-    findings = await _look(step)
-    outcome = Outcome(step, findings, clock.monotonic() - began)
-    report(StepEnded(step.name, outcome.status, outcome.worst.text))
-    return outcome
-
-
-async def _look(step: Step) -> tuple[Finding, ...]:
+async def look(subject: str, look: Look, seconds: float) -> tuple[Finding, ...]:
+    """What a look finds within so many wall seconds. One that raises, takes longer or has a bug finds ``subject`` UNKNOWN."""
     try:
-        async with clock.timeout(step.seconds):
-            found = tuple(await step.look())
+        async with clock.timeout(seconds):
+            found = tuple(await look())
     except TimeoutError:
-        return (Finding(step.subject, Status.UNKNOWN, f"no answer within {step.seconds:g} s"),)
+        return (Finding(subject, Status.UNKNOWN, f"no answer within {seconds:g} s"),)
     except V6Error as error:
-        return (Finding(step.subject, Status.UNKNOWN, error.message, advice=error.next_step or ""),)
+        return (Finding(subject, Status.UNKNOWN, error.message, advice=error.next_step or ""),)
     except Exception as error:
         import logging
 
-        logging.getLogger(__name__).exception("the step %s has a bug", step.name)
-        text = f"a bug in v6: {type(error).__name__}: {error}"
-        return (Finding(step.subject, Status.UNKNOWN, text, advice="the traceback is in the log"),)
-    return found or (Finding(step.subject, Status.UNKNOWN, "the step found nothing to judge"),)
+        logging.getLogger(__name__).exception("the look at %s has a bug", subject)
+        return (Finding(subject, Status.UNKNOWN, f"a bug in v6: {type(error).__name__}: {error}", advice="the traceback is in the log"),)
+    return found or (Finding(subject, Status.UNKNOWN, "the step found nothing to judge"),)
+
+
+async def _run_step(step: Step, report: Report) -> Outcome:
+    report(StepBegan(step.name, step.title))
+    began = clock.monotonic()
+    findings = await look(step.subject, step.look, step.seconds)
+    outcome = Outcome(step, findings, clock.monotonic() - began)
+    report(StepEnded(step.name, outcome.status, outcome.worst.text))
+    return outcome

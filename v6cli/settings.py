@@ -80,6 +80,7 @@ class Greeks(Section, frozen=True):
     """When greeks are known."""
 
     wait: Positive
+    budget: Positive
     stale_after: Positive
     missing_from_open: NotNegative
 
@@ -195,7 +196,9 @@ def edited(home: Home, key: str, value: str) -> Edit:
     known = _flatten(read_file(PACKAGED / "default.toml"))
     if key not in known:
         near = difflib.get_close_matches(key, known, n=3)
-        raise UsageError(f"{key!r} is no setting", next_step=f"did you mean {' or '.join(near)}?" if near else "v6 config show lists every setting")
+        raise UsageError(
+            f"{key!r} is no setting", next_step=f"did you mean {' or '.join(near)}?" if near else "v6 config show lists every setting"
+        )
     before = home.settings_file.read_text("utf-8")
     _parse(before, home.settings_file)
     document: Any = tomlkit.parse(before)
@@ -206,7 +209,9 @@ def edited(home: Home, key: str, value: str) -> Edit:
             place[section] = tomlkit.table()
         place = place[section]
         if not isinstance(place, dict):
-            raise BadConfiguration(f"{home.settings_file}: {section} = {place!r} is in the way: [{section}] is a section", next_step="edit the file")
+            raise BadConfiguration(
+                f"{home.settings_file}: {section} = {place!r} is in the way: [{section}] is a section", next_step="edit the file"
+            )
     place[name] = _typed(value, known[key])
     after = tomlkit.dumps(document)
     settings = check_text(after, home.settings_file).settings
@@ -247,13 +252,17 @@ def _parse(text: str, path: Path) -> Values:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadConfiguration(f"{path} is not valid TOML: {error}", next_step=f"mend that line, then: v6 --home {path.parent.parent} config validate") from error
+        raise BadConfiguration(
+            f"{path} is not valid TOML: {error}", next_step=f"mend that line, then: v6 --home {path.parent.parent} config validate"
+        ) from error
 
 
 def _combine(own: Values, own_name: str, variables: Mapping[str, str]) -> Loaded:
     profile = own.get("profile", "")
     if profile not in PROFILES:
-        raise BadConfiguration(f"{own_name}: profile = {profile!r} is not one of {', '.join(PROFILES)}", next_step=f'set profile = "paper" in {own_name}')
+        raise BadConfiguration(
+            f"{own_name}: profile = {profile!r} is not one of {', '.join(PROFILES)}", next_step=f'set profile = "paper" in {own_name}'
+        )
     default_file, profile_file = PACKAGED / "default.toml", PACKAGED / f"{profile}.toml"
     values: Values = {}
     sources: dict[str, str] = {}
@@ -313,20 +322,17 @@ def _typed(text: str, like: object) -> object:
         return text
 
 
-_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", re.DOTALL)
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
-
-
 def _explained(error: msgspec.ValidationError, values: Values, sources: dict[str, str], own_name: str) -> BadConfiguration:
-    match = _PLACE.match(str(error))
+    match = re.match(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", str(error), re.DOTALL)
     assert match  # the pattern matches any text
     path, what = match["path"] or "", match["what"]
-    if unknown := _UNKNOWN_FIELD.search(what):
+    if unknown := re.search(r"Object contains unknown field `(?P<field>[^`]*)`", what):
         key = ".".join(filter(None, (path, unknown["field"])))
         place = _get(values, path) if path else values
         siblings = sorted(set(place) - {unknown["field"]}) if isinstance(place, dict) else []
         return BadConfiguration(
-            f"{_source_of(key, sources, own_name)}: {key} is no setting; there are: {', '.join(siblings)}", next_step=f"remove or correct {key}"
+            f"{_source_of(key, sources, own_name)}: {key} is no setting; there are: {', '.join(siblings)}",
+            next_step=f"remove or correct {key}",
         )
     allowed = what.removeprefix("Expected ").replace("`", "")
     source = _source_of(path, sources, own_name)
@@ -341,30 +347,56 @@ def _source_of(key: str, sources: dict[str, str], own_name: str) -> str:
 def _check_sense(settings: Settings, own_name: str) -> None:
     problems = [
         (settings.profile == "live" and not settings.account, "account", "a live home pins its account id", "like U1234567"),
-        (settings.profile == "live" and settings.account.startswith("D"), "account", "a live home cannot have a paper account", "an id that does not begin with D"),
+        (
+            settings.profile == "live" and settings.account.startswith("D"),
+            "account",
+            "a live home cannot have a paper account",
+            "an id that does not begin with D",
+        ),
         (
             settings.profile != "live" and bool(settings.account) and not settings.account.startswith("D"),
             "account",
             f"a {settings.profile} home needs a paper account",
             "an id that begins with D",
         ),
-        (settings.sync.degraded <= settings.sync.healthy, "sync.degraded", "it must be longer than sync.healthy", f"more than {settings.sync.healthy:g}"),
+        (
+            settings.sync.degraded <= settings.sync.healthy,
+            "sync.degraded",
+            "it must be longer than sync.healthy",
+            f"more than {settings.sync.healthy:g}",
+        ),
         (settings.profile != "demo" and settings.clock.rate != 1, "clock.rate", "time is real in every profile but demo", "1.0"),
-        (settings.profile != "demo" and bool(settings.clock.origin or settings.clock.since), "clock.origin", "time is real in every profile but demo", "an empty text"),
-        (settings.profile != "demo" and settings.gateway.simulated, "gateway.simulated", "only a demo home runs a simulated gateway", "false"),
+        (
+            settings.profile != "demo" and bool(settings.clock.origin or settings.clock.since),
+            "clock.origin",
+            "time is real in every profile but demo",
+            "an empty text",
+        ),
+        (
+            settings.profile != "demo" and settings.gateway.simulated,
+            "gateway.simulated",
+            "only a demo home runs a simulated gateway",
+            "false",
+        ),
     ]
     for wrong, key, why, allowed in problems:
         if wrong:
             value = _get(msgspec.to_builtins(settings), key)
-            raise BadConfiguration(f"{own_name}: {key} = {value!r}: {why}; allowed is {allowed}", next_step=f"v6 config set {key} VALUE, or edit the file")
+            raise BadConfiguration(
+                f"{own_name}: {key} = {value!r}: {why}; allowed is {allowed}", next_step=f"v6 config set {key} VALUE, or edit the file"
+            )
     for key, text in (("clock.origin", settings.clock.origin), ("clock.since", settings.clock.since)):
         try:
             _moment(text)
         except ValueError:
-            raise BadConfiguration(f"{own_name}: {key} = {text!r} is no moment; allowed is 2026-11-24T09:30:00-05:00, with its offset") from None
+            raise BadConfiguration(
+                f"{own_name}: {key} = {text!r} is no moment; allowed is 2026-11-24T09:30:00-05:00, with its offset"
+            ) from None
     total = settings.messages.trading + settings.messages.sync + settings.messages.closing + 2 * settings.messages.look
     if total > 45:
-        raise BadConfiguration(f"{own_name}: messages.* add up to {total} a second (two looks counted); allowed is 45", next_step="lower one of them")
+        raise BadConfiguration(
+            f"{own_name}: messages.* add up to {total} a second (two looks counted); allowed is 45", next_step="lower one of them"
+        )
     lines = settings.lines.trading + settings.lines.sync + 2 * settings.lines.look
     if lines > 100:
         raise BadConfiguration(f"{own_name}: lines.* add up to {lines} (two looks counted); allowed is 100", next_step="lower one of them")

@@ -25,7 +25,10 @@ def command(app: App) -> None:
       v6 config show -o json
     """
     loaded = settings.load_with_sources(app.home)
-    rows = [(key, secrets.MASK if secrets.is_secret(key) and value else _text(value), loaded.sources[key]) for key, value in loaded.values.items()]
+    rows = [
+        (key, secrets.MASK if secrets.is_secret(key) and value else _text(value), loaded.sources[key])
+        for key, value in loaded.values.items()
+    ]
     app.output.show(Table("v6.config/1", f"settings of {app.home}", COLUMNS, list(rows)))
 
 

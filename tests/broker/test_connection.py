@@ -79,7 +79,10 @@ def test_another_account_is_refused_and_both_are_named(stage) -> None:
     stage(act)
 
 
-@pytest.mark.parametrize(("profile", "accounts", "refusal"), [("paper", ["U1234567"], "manages U1234567"), ("live", ["DU1"], "manages DU1"), ("paper", ["DU1", "DU2"], "names none")])
+@pytest.mark.parametrize(
+    ("profile", "accounts", "refusal"),
+    [("paper", ["U1234567"], "manages U1234567"), ("live", ["DU1"], "manages DU1"), ("paper", ["DU1", "DU2"], "names none")],
+)
 def test_a_home_without_an_account_looks_at_the_one_that_fits(stage, profile: str, accounts: list[str], refusal: str) -> None:
     from v6cli.broker.connection import _pinned
 
@@ -96,7 +99,7 @@ def test_nobody_listens(stage) -> None:
     async def act(stage) -> None:
         await stage.gateway.close()
         start = time.monotonic()
-        with pytest.raises(GatewayUnavailable, match="nothing listens at 127.0.0.1") as missing:
+        with pytest.raises(GatewayUnavailable, match=r"nothing listens at 127\.0\.0\.1") as missing:
             await stage.connect("look")
         assert time.monotonic() - start < 1
         assert missing.value.next_step == "v6 health"
@@ -206,7 +209,7 @@ def test_the_bucket_never_gives_more_than_its_share_in_any_second() -> None:
     assert len(given) == 70 and given == sorted(given)
     for start in given:
         assert sum(1 for moment in given if start <= moment < start + 0.98) <= 20
-    assert 3.0 <= given[-1] - given[0] < 3.5, "and it gives all of it"
+    assert 3.4 <= given[-1] - given[0] < 4.0, "and it gives nearly all of it"
 
 
 def test_every_code_in_the_table_has_a_meaning_and_others_are_unknown() -> None:
@@ -217,3 +220,25 @@ def test_every_code_in_the_table_has_a_meaning_and_others_are_unknown() -> None:
     assert codes.classify(98765, "never heard of").text == "never heard of"
     kinds = {codes.classify(code, "").kind for code in codes._table()}
     assert kinds <= set((codes.Path(codes.__file__).with_name("codes.toml").read_text()).replace('"', " ").split())
+
+
+def test_a_loop_that_was_held_up_does_not_make_up_for_it_in_a_burst() -> None:
+    """What was due while the loop could not run leaves at the pace of the share, counted from when it leaves."""
+
+    async def main() -> list[float]:
+        bucket = TokenBucket(20)
+        given: list[float] = []
+
+        async def ask() -> None:
+            await bucket.take()
+            given.append(time.monotonic())
+
+        asked = asyncio.gather(*(ask() for _ in range(60)))
+        await asyncio.sleep(0.5)
+        time.sleep(1.2)
+        await asked
+        return given
+
+    given = asyncio.run(main())
+    for start in given:
+        assert sum(1 for moment in given if start <= moment < start + 0.98) <= 20

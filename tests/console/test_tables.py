@@ -31,8 +31,7 @@ BOOK = [
     Position("DU1", Contract(9, "IWM", "STK"), 100, 241.0, 244.17, 24417.0, 313.0),
 ]
 GREEKS = {
-    one.contract.con_id: Greeks(one.contract.con_id, GreekSource.MODEL, AT, 0.1 * n, 0.01, -0.05, 0.2)
-    for n, one in enumerate(BOOK[:4], 1)
+    one.contract.con_id: Greeks(one.contract.con_id, GreekSource.MODEL, AT, 0.1 * n, 0.01, -0.05, 0.2) for n, one in enumerate(BOOK[:4], 1)
 }
 
 
@@ -47,7 +46,9 @@ def book(greeks=GREEKS, **choice) -> Table:
 
 
 def test_positions_at_80_columns() -> None:
-    assert drawn(book()) == """\
+    assert (
+        drawn(book())
+        == """\
 positions  as of 2026-11-24 09:31:05 EST
 symbol expiry  strike R qty  price  value  P&L DTE delta gamma theta  vega
 IWM                                24,417  313     100.0  0.00  0.00  0.00
@@ -61,11 +62,14 @@ SPY    18Dec26    706 C  -2   0.61   -122  351  24 -60.0 -2.00  10.0 -40.0
 SPY    18Dec26    716 C   2   0.18     36 -190  24  80.0  2.00 -10.0  40.0
 total                              24,199  554     140.0  0.00  0.00  0.00
 not shown at 80 columns: strategy, greeks, age (widen the terminal, or -o plain)"""
+    )
 
 
 def test_an_unknown_greek_is_a_question_mark_in_every_sum_above_it() -> None:
     shown = drawn(book({con_id: one for con_id, one in GREEKS.items() if con_id != 3}, symbol="SPY"))
-    assert shown == """\
+    assert (
+        shown
+        == """\
 positions  as of 2026-11-24 09:31:05 EST
 symbol expiry  strike R qty price value  P&L DTE delta gamma theta  vega greeks
 SPY                                -218  242         ?     ?     ?     ?
@@ -77,6 +81,7 @@ SPY    18Dec26    716 C   2  0.18    36 -190  24  80.0  2.00 -10.0  40.0 model
 total                              -218  242         ?     ?     ?     ?
 not shown at 80 columns: strategy, age (widen the terminal, or -o plain)
 1 of 4 positions have no greeks: sums with them are unknown (?)"""
+    )
 
 
 def test_sorting_takes_the_groups_away_and_puts_the_unknown_last() -> None:
@@ -101,7 +106,14 @@ def test_json_names_schema_units_and_utc() -> None:
     assert answer["as_of"] == "2026-11-24T14:31:05+00:00"
     assert answer["units"]["delta"] == "share equivalents"
     assert answer["rows"][1]["delta"] == pytest.approx(-20.0)
-    assert answer["totals"] == {"value": pytest.approx(24199), "pnl": pytest.approx(554.5), "delta": pytest.approx(140), "gamma": pytest.approx(0), "theta": pytest.approx(0), "vega": pytest.approx(0)}
+    assert answer["totals"] == {
+        "value": pytest.approx(24199),
+        "pnl": pytest.approx(554.5),
+        "delta": pytest.approx(140),
+        "gamma": pytest.approx(0),
+        "theta": pytest.approx(0),
+        "vega": pytest.approx(0),
+    }
 
 
 def test_unknown_is_null_in_json() -> None:
@@ -124,7 +136,9 @@ def test_an_empty_table_says_so() -> None:
 
 def test_a_record_at_80_columns() -> None:
     known = Account("DU1", "USD", AT, net_liquidation=288721.4, cash=250000.0, unrealized=-1454.6)
-    assert drawn(account.record(known)) == """\
+    assert (
+        drawn(account.record(known))
+        == """\
 account DU1 in USD  as of 2026-11-24 09:31:05 EST
 name                 value
 net liquidation      288,721
@@ -137,6 +151,7 @@ gross position value ?
 unrealized P&L       -1,455
 realized P&L         ?
 daily P&L            ?"""
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,7 +161,9 @@ daily P&L            ?"""
         (None, "text", ""),
         (None, "time", "?"),
         (-0.4, "money", "0"),
-        (-0.0001, "greek", "0.000"),
+        (-0.0001, "greek", "0.00"),
+        (-0.0123, "greek", "-0.012"),
+        (float("nan"), "greek", "nan"),
         (0.0, "greek", "0.00"),
         (1234567.8, "money", "1,234,568"),
         (0.4137, "quantity", "0.4137"),

@@ -36,14 +36,31 @@ def book(*positions: Position, at: datetime = NOW, greeks: dict[int, Greeks] | N
 
 
 def gateway(**changes: object) -> GatewayFacts:
-    return GatewayFacts(**{"account": ACCOUNT, "positions": [], "may_write": True, "skew": 0.0, "farms_down": [], "link_lost": False} | changes)
+    return GatewayFacts(
+        **{"account": ACCOUNT, "positions": [], "may_write": True, "skew": 0.0, "farms_down": [], "link_lost": False} | changes
+    )
 
 
 def greek(source: GreekSource = GreekSource.MODEL, age: float = 0.0) -> dict[int, Greeks]:
     return {7: Greeks(7, source, ago(age), 0.4, 0.02, -0.3, 0.5)}
 
 
-@pytest.mark.parametrize(("lag", "status"), [(0, OK), (299, OK), (299.999, OK), (300, DEGRADED), (900, DEGRADED), (900.001, UNHEALTHY), (901, UNHEALTHY), (1e7, UNHEALTHY), (-5, OK), (-6, UNKNOWN), (-3600, UNKNOWN)])
+@pytest.mark.parametrize(
+    ("lag", "status"),
+    [
+        (0, OK),
+        (299, OK),
+        (299.999, OK),
+        (300, DEGRADED),
+        (900, DEGRADED),
+        (900.001, UNHEALTHY),
+        (901, UNHEALTHY),
+        (1e7, UNHEALTHY),
+        (-5, OK),
+        (-6, UNKNOWN),
+        (-3600, UNKNOWN),
+    ],
+)
 def test_lag_of_the_sync(lag: float, status: Status) -> None:
     found = checks.sync_lag(book(at=ago(lag)), NOW, OWN)
     assert found.status is status
@@ -61,7 +78,16 @@ def test_age_of_greeks(age: float, status: Status) -> None:
     assert checks.greeks(book(OPTION, greeks=greek(age=age)), NOW, OWN).status is status
 
 
-@pytest.mark.parametrize(("source", "status"), [(GreekSource.MODEL, OK), (GreekSource.COMPUTED, OK), (GreekSource.AS_OF_CLOSE, OK), (GreekSource.STALE, UNKNOWN), (GreekSource.MISSING, UNKNOWN)])
+@pytest.mark.parametrize(
+    ("source", "status"),
+    [
+        (GreekSource.MODEL, OK),
+        (GreekSource.COMPUTED, OK),
+        (GreekSource.AS_OF_CLOSE, OK),
+        (GreekSource.STALE, UNKNOWN),
+        (GreekSource.MISSING, UNKNOWN),
+    ],
+)
 def test_greeks_by_source(source: GreekSource, status: Status) -> None:
     found = checks.greeks(book(OPTION, STOCK, greeks=greek(source, 0)), NOW, OWN)
     assert found.status is status and found.exit_code == (0 if status is OK else 1)
@@ -76,7 +102,13 @@ def test_greeks_of_the_close_may_be_as_old_as_the_close() -> None:
 
 @pytest.mark.parametrize(
     ("held", "status"),
-    [([OPTION, STOCK], OK), ([STOCK, OPTION], OK), ([OPTION], DEGRADED), ([], DEGRADED), ([OPTION, msgspec.structs.replace(STOCK, quantity=99.0)], DEGRADED)],
+    [
+        ([OPTION, STOCK], OK),
+        ([STOCK, OPTION], OK),
+        ([OPTION], DEGRADED),
+        ([], DEGRADED),
+        ([OPTION, msgspec.structs.replace(STOCK, quantity=99.0)], DEGRADED),
+    ],
 )
 def test_positions_against_the_gateway(held: list[Position], status: Status) -> None:
     assert checks.positions_match(book(OPTION, STOCK), gateway(positions=held)).status is status
@@ -87,7 +119,9 @@ def test_a_position_nobody_recorded_is_named() -> None:
     assert found.status is DEGRADED and "SPY: 0 recorded, 100 held" in found.text
 
 
-@pytest.mark.parametrize(("skew", "status", "word"), [(5, OK, "within 5 s"), (-5, OK, "within 5 s"), (5.1, DEGRADED, "behind"), (-5.1, DEGRADED, "ahead of")])
+@pytest.mark.parametrize(
+    ("skew", "status", "word"), [(5, OK, "within 5 s"), (-5, OK, "within 5 s"), (5.1, DEGRADED, "behind"), (-5.1, DEGRADED, "ahead of")]
+)
 def test_the_clock(skew: float, status: Status, word: str) -> None:
     found = checks.skew(skew, OWN)
     assert found.status is status and word in found.text
@@ -121,13 +155,24 @@ def test_a_gateway_that_is_down_names_what_starts_it() -> None:
 
 @pytest.mark.parametrize(
     ("change", "status"),
-    [({}, OK), ({"net_liquidation": None}, UNKNOWN), ({"buying_power": None}, UNKNOWN), ({"buying_power": 0.0}, DEGRADED), ({"buying_power": -1.0}, DEGRADED), ({"excess_liquidity": -0.01}, UNHEALTHY), ({"excess_liquidity": 0.0}, OK)],
+    [
+        ({}, OK),
+        ({"net_liquidation": None}, UNKNOWN),
+        ({"buying_power": None}, UNKNOWN),
+        ({"buying_power": 0.0}, DEGRADED),
+        ({"buying_power": -1.0}, DEGRADED),
+        ({"excess_liquidity": -0.01}, UNHEALTHY),
+        ({"excess_liquidity": 0.0}, OK),
+    ],
 )
 def test_the_account(change: dict[str, float | None], status: Status) -> None:
     assert checks.account(msgspec.structs.replace(ACCOUNT, **change)).status is status
 
 
-@pytest.mark.parametrize(("state", "status"), [("running", OK), ("starting", DEGRADED), ("stopping", DEGRADED), ("stopped", UNHEALTHY), ("failed", UNHEALTHY), ("absent", UNHEALTHY)])
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [("running", OK), ("starting", DEGRADED), ("stopping", DEGRADED), ("stopped", UNHEALTHY), ("failed", UNHEALTHY), ("absent", UNHEALTHY)],
+)
 def test_services(state: str, status: Status) -> None:
     found = checks.services([ServiceState("ib-gateway", "running", restarts=2), ServiceState("v6-position-sync", state, last_line="boom")])
     assert max(found, key=lambda one: one.exit_code).status is status
@@ -165,7 +210,9 @@ def test_alerts(raised: list[RaisedAlert], status: Status) -> None:
     assert checks.alerts(raised).status is status
 
 
-@pytest.mark.parametrize(("state", "status"), [(TradingState.ACTIVE, OK), (TradingState.REDUCING, DEGRADED), (TradingState.HALTED, DEGRADED)])
+@pytest.mark.parametrize(
+    ("state", "status"), [(TradingState.ACTIVE, OK), (TradingState.REDUCING, DEGRADED), (TradingState.HALTED, DEGRADED)]
+)
 def test_the_trading_state(state: TradingState, status: Status) -> None:
     found = checks.trading_state(Latch(state, "because", NOW))
     assert found.status is status and state.value in found.text and ("because" in found.text) == (status is DEGRADED)

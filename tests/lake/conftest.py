@@ -44,8 +44,13 @@ def batch() -> MakeBatch:
 
     def make(number: int, size: int | None = None, executions: tuple[Fill, ...] = (), run: str | None = None) -> Batch:
         at = START + timedelta(minutes=number)
-        held = [Position("DU1", call(con_id), float(number), 1234.5, 12.0, None, -1.0, 0.0) for con_id in range(number if size is None else size)]
-        greeks = [Greeks(position.contract.con_id, GreekSource.MODEL, at, 0.5, 0.01, -1.0, 2.0, 0.2, 12.0, float(number)) for position in held]
+        held = [
+            Position("DU1", call(con_id), float(number), 1234.5, 12.0, None, -1.0, 0.0)
+            for con_id in range(number if size is None else size)
+        ]
+        greeks = [
+            Greeks(position.contract.con_id, GreekSource.MODEL, at, 0.5, 0.01, -1.0, 2.0, 0.2, 12.0, float(number)) for position in held
+        ]
         account = Account("DU1", "USD", at, float(number))
         record = SyncRunRecord(run or f"r{number}", at - timedelta(seconds=2), "done", "DU1", at=at, note=f"sync {number}")
         return Batch(record, held, greeks, account, executions)

@@ -104,7 +104,11 @@ def test_a_commit_that_stops_leaves_the_sync_before_and_the_next_repairs(
     lake: Path, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, name: str, held: bool, before: bool
 ) -> None:
     keeper = Writer(lake)
-    first, second, third = batch(1, executions=(fill(1),)), batch(2, executions=(fill(1), fill(2))), batch(3, executions=(fill(1), fill(2), fill(3)))
+    first, second, third = (
+        batch(1, executions=(fill(1),)),
+        batch(2, executions=(fill(1), fill(2))),
+        batch(3, executions=(fill(1), fill(2), fill(3))),
+    )
     keeper.commit(first)
     with monkeypatch.context() as patch:
         stop_after(patch, name, before=before)
@@ -190,7 +194,9 @@ def test_history_outlives_checkpoints_and_expired_logs(lake: Path, batch: MakeBa
     assert [record.number for record in reader.sync_runs(lake, 3)] == [60, 59, 58]
 
 
-def test_a_checkpoint_that_fails_does_not_fail_the_commit(lake: Path, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_checkpoint_that_fails_does_not_fail_the_commit(
+    lake: Path, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def refuse(table: Path, version: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -258,7 +264,9 @@ TORN = {
 
 @pytest.mark.parametrize("how", TORN)
 @pytest.mark.parametrize("name", ["positions", "position_history", "sync_runs"])
-def test_what_a_loss_of_power_tore_is_taken_back(lake: Path, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, name: str, how: str) -> None:
+def test_what_a_loss_of_power_tore_is_taken_back(
+    lake: Path, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, name: str, how: str
+) -> None:
     writer.commit(lake, batch(1))
     before = set((lake / name).rglob("*.parquet"))
     with monkeypatch.context() as patch:
@@ -308,7 +316,9 @@ def test_two_processes_lose_nothing(lake: Path) -> None:
     runs = reader.sync_runs(lake, 100)
     assert sorted(record.run for record in runs) == sorted(f"r{who}{turn:03}" for who in (1, 2) for turn in range(12))
     assert [record.number for record in runs] == list(range(24, 0, -1))
-    assert sorted(found.exec_id for found in reader.executions(lake)) == sorted([*(f"e{who}{turn:03}" for who in (1, 2) for turn in range(12)), "e7"])
+    assert sorted(found.exec_id for found in reader.executions(lake)) == sorted(
+        [*(f"e{who}{turn:03}" for who in (1, 2) for turn in range(12)), "e7"]
+    )
     assert count(lake, "executions") == 25
     assert count(lake, "position_history") == 24 * 20
 

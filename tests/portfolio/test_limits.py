@@ -19,7 +19,14 @@ LIMITS = settings.builtin().limits
 ACCOUNT = Account("DU1234567", "USD", AT, net_liquidation=100_000.0)
 
 
-def option(con_id: int, quantity: float = 1.0, symbol: str = "SPY", value: float | None = 100.0, multiplier: float = 100.0, expiry: date = date(2026, 12, 18)) -> Position:
+def option(
+    con_id: int,
+    quantity: float = 1.0,
+    symbol: str = "SPY",
+    value: float | None = 100.0,
+    multiplier: float = 100.0,
+    expiry: date = date(2026, 12, 18),
+) -> Position:
     return Position("DU1234567", Contract(con_id, symbol, "OPT", expiry, 600.0, "C", multiplier), quantity, 1.0, value=value)
 
 
@@ -27,7 +34,9 @@ def stock(quantity: float, value: float | None = 100.0) -> Position:
     return Position("DU1234567", Contract(1, "SPY", "STK"), quantity, 1.0, value=value)
 
 
-def greeks(con_id: int, delta: float | None = 0.5, gamma: float | None = 0.01, source: GreekSource = GreekSource.MODEL) -> dict[int, Greeks]:
+def greeks(
+    con_id: int, delta: float | None = 0.5, gamma: float | None = 0.01, source: GreekSource = GreekSource.MODEL
+) -> dict[int, Greeks]:
     return {con_id: Greeks(con_id, source, AT, delta, gamma, -0.1, 0.2)}
 
 
@@ -58,19 +67,43 @@ def test_a_limit_over_an_unknown_leg_is_unknown(lacking: dict[int, Greeks]) -> N
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize(("delta", "status"), [(0, Status.OK), (159.9, Status.OK), (160, Status.DEGRADED), (200, Status.DEGRADED), (200.1, Status.UNHEALTHY), (math.inf, Status.UNHEALTHY), (math.nan, Status.UNKNOWN)])
+@pytest.mark.parametrize(
+    ("delta", "status"),
+    [
+        (0, Status.OK),
+        (159.9, Status.OK),
+        (160, Status.DEGRADED),
+        (200, Status.DEGRADED),
+        (200.1, Status.UNHEALTHY),
+        (math.inf, Status.UNHEALTHY),
+        (math.nan, Status.UNKNOWN),
+    ],
+)
 def test_delta_at_its_limit(delta: float, sign: int, status: Status) -> None:
     assert measure([stock(sign * delta)], {}, ACCOUNT, LIMITS)[0].status is status
 
 
-@pytest.mark.parametrize(("gamma", "status"), [(399.9, Status.OK), (400, Status.DEGRADED), (500, Status.DEGRADED), (501, Status.UNHEALTHY), (math.nan, Status.UNKNOWN)])
+@pytest.mark.parametrize(
+    ("gamma", "status"),
+    [(399.9, Status.OK), (400, Status.DEGRADED), (500, Status.DEGRADED), (501, Status.UNHEALTHY), (math.nan, Status.UNKNOWN)],
+)
 def test_gamma_at_its_limit(gamma: float, status: Status) -> None:
     found = measure([option(2)], greeks(2, 0.0, gamma / 100), ACCOUNT, LIMITS)
     assert found[1].status is status
     assert table(found, findings(found), AT).rows[1][1] == status.value
 
 
-@pytest.mark.parametrize(("value", "status"), [(23_900, Status.OK), (24_100, Status.DEGRADED), (30_000, Status.DEGRADED), (30_100, Status.UNHEALTHY), (math.nan, Status.UNKNOWN), (None, Status.UNKNOWN)])
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        (23_900, Status.OK),
+        (24_100, Status.DEGRADED),
+        (30_000, Status.DEGRADED),
+        (30_100, Status.UNHEALTHY),
+        (math.nan, Status.UNKNOWN),
+        (None, Status.UNKNOWN),
+    ],
+)
 def test_concentration_at_its_limit(value: float | None, status: Status) -> None:
     found = measure([stock(1, value)], {}, ACCOUNT, LIMITS)
     assert found[2].status is status

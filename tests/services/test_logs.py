@@ -25,7 +25,10 @@ TRACE = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\
 
 
 def record(second: float, message: str, level: str = "INFO", **more: str) -> str:
-    return json.dumps({"time": (NOON + timedelta(seconds=second)).isoformat(), "level": level, "logger": "v6cli", "message": message, **more}) + "\n"
+    return (
+        json.dumps({"time": (NOON + timedelta(seconds=second)).isoformat(), "level": level, "logger": "v6cli", "message": message, **more})
+        + "\n"
+    )
 
 
 def texts(lines: list[Line]) -> list[str]:
@@ -62,7 +65,13 @@ def test_sources_are_merged_by_time(tmp_path: Path) -> None:
 
 
 def test_since_level_and_grep(log: Path) -> None:
-    log.write_text(record(1, "old", "ERROR") + record(5, "calm") + record(6, "Pacing 45/s", "WARNING") + record(7, "lost", "ERROR", exception=TRACE) + record(8, "end", "CRITICAL"))
+    log.write_text(
+        record(1, "old", "ERROR")
+        + record(5, "calm")
+        + record(6, "Pacing 45/s", "WARNING")
+        + record(7, "lost", "ERROR", exception=TRACE)
+        + record(8, "end", "CRITICAL")
+    )
     assert texts(logs.read([log], since=NOON + timedelta(seconds=5), level="warning")) == ["Pacing 45/s", "lost\n" + TRACE, "end"]
     assert texts(logs.read([log], grep="pacing|ZeroDivision")) == ["Pacing 45/s", "lost\n" + TRACE]
     with pytest.raises(BadInput, match="not a level"):
@@ -139,7 +148,13 @@ def test_a_printed_line_is_no_later_than_the_next_known_time(log: Path) -> None:
 
 
 def test_torn_and_foreign_lines_are_shown_as_they_are(log: Path) -> None:
-    log.write_bytes(record(1, "whole").encode() + b'{"time": "2024-11-25T17:00:0\n' + b"\xff\xfe binary\n\n" + b'{"a": 1}\n' + record(2, "unfinished").encode()[:-1])
+    log.write_bytes(
+        record(1, "whole").encode()
+        + b'{"time": "2024-11-25T17:00:0\n'
+        + b"\xff\xfe binary\n\n"
+        + b'{"a": 1}\n'
+        + record(2, "unfinished").encode()[:-1]
+    )
     assert texts(logs.read([log])) == ["whole", '{"time": "2024-11-25T17:00:0', "\ufffd\ufffd binary", '{"a": 1}', "unfinished"]
 
 
@@ -255,7 +270,9 @@ def test_following_waits_for_a_file_and_for_the_end_of_a_line(log: Path, quick: 
 def test_following_filters(log: Path, quick: None) -> None:
     log.write_text("")
     stream = logs.follow([log], level="error", grep="order")
-    threading.Timer(0.05, lambda: log.write_text(record(1, "order", "INFO") + record(2, "order 1", "ERROR") + record(3, "x", "ERROR"))).start()
+    threading.Timer(
+        0.05, lambda: log.write_text(record(1, "order", "INFO") + record(2, "order 1", "ERROR") + record(3, "x", "ERROR"))
+    ).start()
     assert followed(stream, 1) == ["order 1"]
 
 
@@ -265,7 +282,12 @@ def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("huge") / "v6-trading.log"
     with path.open("w") as writing:
         for start in range(0, 600_000, 1000):
-            writing.write("".join(record(n / 5, f"cycle {n} took 12 ms, 14 positions, nothing to do", "ERROR" if n % 1000 == 0 else "INFO") for n in range(start, start + 1000)))
+            writing.write(
+                "".join(
+                    record(n / 5, f"cycle {n} took 12 ms, 14 positions, nothing to do", "ERROR" if n % 1000 == 0 else "INFO")
+                    for n in range(start, start + 1000)
+                )
+            )
     return path
 
 

@@ -19,7 +19,9 @@ SLEEPS = "import sys, time; print(flush=True); time.sleep(600)"
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen([sys.executable, "-c", SLEEPS, "v6-test-sleeper"], stdout=subprocess.PIPE, env={**os.environ, "V6TEST": "sleeper"}) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", SLEEPS, "v6-test-sleeper"], stdout=subprocess.PIPE, env={**os.environ, "V6TEST": "sleeper"}
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         yield process
@@ -44,7 +46,10 @@ def test_a_process_is_found_by_its_command_line_and_by_its_environment(sleeper: 
 
 def test_whoever_searches_does_not_find_himself() -> None:
     found = subprocess.run(
-        [sys.executable, "-c", "from v6cli.services import processes; print(processes.find('v6-needle'))", "v6-needle"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", "from v6cli.services import processes; print(processes.find('v6-needle'))", "v6-needle"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert found.stdout == "[]\n"
 

@@ -24,7 +24,9 @@ def test_only_what_supervisord_started_again_by_itself_counts(tmp_path: Path) ->
     assert count_restarts(log)["a"] == 0
     log.write_text(lines(SPAWNED, CRASHED, SPAWNED, "INFO exited: a (exit status 0; expected)", SPAWNED))
     assert count_restarts(log)["a"] == 0
-    log.write_text(lines(SPAWNED, CRASHED, SPAWNED, CRASHED, "INFO gave up: a entered FATAL state, too many start retries too quickly", SPAWNED))
+    log.write_text(
+        lines(SPAWNED, CRASHED, SPAWNED, CRASHED, "INFO gave up: a entered FATAL state, too many start retries too quickly", SPAWNED)
+    )
     assert count_restarts(log)["a"] == 0
 
 

@@ -298,7 +298,9 @@ def test_interrupting_the_terminal_ends_no_service(host: Host, root: Path) -> No
         f"Supervisord(Home(Path({str(root)!r})), [service], command=(sys.executable,), timing=Timing(start=1, stop=3, retries=1)).start([], ignore)\n"
         "print('up', flush=True)\ntime.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True) as operator:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as operator:
         assert operator.stdout is not None
         assert operator.stdout.readline() == "up\n"
         service, supervisor = pid_of(supervisord, "a"), supervisord.ask("getPID")
@@ -313,7 +315,9 @@ def test_interrupting_the_terminal_ends_no_service(host: Host, root: Path) -> No
 def test_settings_of_a_shell_do_not_reach_a_service(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("V6_ACCOUNT", "U1234567")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", "relative", str(Path.cwd())]))
-    supervisord = host(a="import os, time\nprint([os.environ.get(name) for name in ('V6_ACCOUNT', 'PYTHONPATH')], flush=True)\ntime.sleep(600)\n")
+    supervisord = host(
+        a="import os, time\nprint([os.environ.get(name) for name in ('V6_ACCOUNT', 'PYTHONPATH')], flush=True)\ntime.sleep(600)\n"
+    )
     supervisord.start([], ignore)
     assert supervisord.status()[0].last_line == str([None, str(Path.cwd())])
 

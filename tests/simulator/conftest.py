@@ -81,7 +81,7 @@ def serve(library):
 def until():
     """Wait for a condition; fails after two seconds."""
 
-    async def wait(condition, seconds=2.0):
+    async def wait(condition, seconds=15.0):
         async with asyncio.timeout(seconds):
             while not condition():
                 await asyncio.sleep(0.01)
@@ -112,7 +112,7 @@ def raw():
         return len(payload).to_bytes(4, "big") + payload
 
     async def read_fields(reader):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             length = int.from_bytes(await reader.readexactly(4), "big")
             return (await reader.readexactly(length)).decode().split("\0")[:-1]
 

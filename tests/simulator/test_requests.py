@@ -410,18 +410,6 @@ def test_executions_of_the_day_with_commissions_and_completed_orders(serve, at, 
     serve(BOOK, act)
 
 
-def test_placing_and_cancelling_are_refused_for_now(serve, library, until):
-    async def act(_gateway, connect):
-        client = await connect()
-        heard = errors_of(client)
-        trade = client.placeOrder(library.Stock("SPY", "SMART", "USD"), library.LimitOrder("BUY", 1, 1.0))
-        client.client.cancelOrder(77)
-        await until(lambda: len(heard) >= 2)
-        assert [(id_, code) for id_, code, _ in heard] == [(trade.order.orderId, 387), (77, 10147)]
-
-    serve("default", act)
-
-
 def test_ids_are_never_used_twice_by_a_client(serve, raw):
     async def act(_gateway, connect):
         async with raw(connect.port, 5) as (reader, writer):

@@ -12,6 +12,7 @@ from v6cli.simulator.holdings import stock_listing
 from v6cli.simulator.listings import OPTION_CLASSES
 from v6cli.simulator.market import Market
 from v6cli.simulator.rules import expiry_of
+from v6cli.simulator.scripted import working
 from v6cli.simulator.sessions import Exchange, new_york_exchanges
 
 NOW = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
@@ -162,7 +163,8 @@ def test_the_degraded_account_is_over_its_limits():
     state = built.standing(NOW)
     assert delta > 200
     assert sum(abs(each.value) for each in state.positions if each.holding.contract.symbol == "SPY") > 0.3 * state.net_liquidation
-    assert {order.client_id for order in built.orders} == {0, 1, 12}
+    orders = working(scenario.load("degraded"), built.initial, NOW.toordinal())
+    assert {order.client_id for order in orders} == {0, 1, 12}
 
 
 def test_the_awkward_account_has_each_of_its_oddities():

@@ -50,7 +50,11 @@ def test_acknowledged_bare_means_all_and_by_key_or_id_one(state: State) -> None:
     assert [alert.id for alert in alerts.acknowledge(state, "disk", "ann")] == [disk.id]
     assert [alert.id for alert in alerts.acknowledge(state, str(lag.id), "ann")] == [lag.id]
     assert [(alert.id, alert.acknowledged_by) for alert in alerts.acknowledge(state, None, "bob")] == [(risk.id, "bob")]
-    assert [(alert.key, alert.acknowledged_by) for alert in alerts.open_alerts(state)] == [("disk", "ann"), ("sync.lag", "ann"), ("risk", "bob")]
+    assert [(alert.key, alert.acknowledged_by) for alert in alerts.open_alerts(state)] == [
+        ("disk", "ann"),
+        ("sync.lag", "ann"),
+        ("risk", "bob"),
+    ]
     assert alerts.acknowledge(state, None, "eve") == []
     with pytest.raises(BadInput, match="no open alert gateway"):
         alerts.acknowledge(state, "gateway", "ann")

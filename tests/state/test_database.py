@@ -24,7 +24,9 @@ def as_ordinary_user(code: str, *arguments: str) -> str:
     drop = f"import os, sys\nif os.geteuid() == 0:\n    os.setgid({ORDINARY_USER})\n    os.setuid({ORDINARY_USER})\n"
     # The modules are loaded before the drop: a checkout under /root is closed to others.
     imports = "import pathlib\nfrom v6cli.home import Home\nfrom v6cli.state import database, journal, alerts, runs, mirror\nfrom v6cli.errors import *\nimport shutil, tempfile\n"
-    found = subprocess.run([sys.executable, "-c", imports + drop + textwrap.dedent(code), *arguments], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [sys.executable, "-c", imports + drop + textwrap.dedent(code), *arguments], capture_output=True, text=True, check=False
+    )
     assert found.returncode == 0, found.stderr
     return found.stdout.strip()
 

@@ -29,7 +29,10 @@ def test_an_act_is_recorded_before_and_after(state: State, moving: None) -> None
     journal.step(state, begun, 'global cancel: "sent"')
     journal.end(state, begun, "unknown", 75, "no End within 2 s")
     found = journal.entry(state, begun.id)
-    assert found.steps == [journal.Step(START + timedelta(seconds=1), "latch is HALTED"), journal.Step(START + timedelta(seconds=2), 'global cancel: "sent"')]
+    assert found.steps == [
+        journal.Step(START + timedelta(seconds=1), "latch is HALTED"),
+        journal.Step(START + timedelta(seconds=2), 'global cancel: "sent"'),
+    ]
     assert (found.outcome, found.exit_code, found.error, found.duration) == ("unknown", 75, "no End within 2 s", 3.0)
     assert found.argv == ["emergency", "shutdown", "--yes"]
 

@@ -15,7 +15,14 @@ AT = datetime(2026, 11, 24, 15, 0, 0, 123456, tzinfo=UTC)
 ACCOUNT = Account("DU1", "USD", AT, 100_000.0, 5.0, None, 7.0, 8.0, 9.0, 10.0, -11.0, 0.0, None)
 STOCK = Position("DU1", Contract(1, "SPY", "STK"), -100.0, 600.25)
 CALL = Position(
-    "DU1", Contract(2, "SPX", "OPT", date(2026, 12, 18), 6000.0, "C", 100.0, "USD", "CBOE", "SPXW  261218C06000000", "SPXW"), 2.0, 1234.5, 12.3, 2460.0, -9.0, 0.0
+    "DU1",
+    Contract(2, "SPX", "OPT", date(2026, 12, 18), 6000.0, "C", 100.0, "USD", "CBOE", "SPXW  261218C06000000", "SPXW"),
+    2.0,
+    1234.5,
+    12.3,
+    2460.0,
+    -9.0,
+    0.0,
 )
 KNOWN = Greeks(2, GreekSource.AS_OF_CLOSE, AT - timedelta(hours=1), 0.5, 0.01, -1.5, 2.5, 0.18, 12.3, 6001.0)
 MISSING = Greeks(1, GreekSource.MISSING, AT)

@@ -30,7 +30,9 @@ def fill(contract: Contract, quantity: float, number: int = 1, ref: str = "condo
     return Fill(f"e{number}", "DU1234567", contract, side, abs(quantity), 1.0, datetime(2026, 11, 20, 15, tzinfo=UTC), 5, 6, client, ref)
 
 
-def causes(before: list[Position] | None, after: list[Position], *fills: Fill, seen: frozenset[str] = frozenset()) -> dict[int, tuple[str, str]]:
+def causes(
+    before: list[Position] | None, after: list[Position], *fills: Fill, seen: frozenset[str] = frozenset()
+) -> dict[int, tuple[str, str]]:
     return {one.con_id: (one.cause, one.detail) for one in label(before, after, fills, seen, TODAY)}
 
 
@@ -55,8 +57,18 @@ CASES = {
     "shares of another name": (held(LATER=-1), held(OTHER_STOCK=100), (), {12: "unexplained", 2: "unexplained"}),
     "bought back, and shares from nowhere": (held(LATER=-1), held(STOCK=100), (fill(LATER, 1),), {12: "fill", 1: "unexplained"}),
     "expired, and shares bought": (held(PUT=-1), held(STOCK=100), (fill(STOCK, 100),), {11: "expired", 1: "fill"}),
-    "one closed, one assigned": (held(LATER=-2), held(STOCK=100), (fill(LATER, 1),), {12: "assigned or exercised", 1: "assigned or exercised"}),
-    "a put spread, its short leg assigned": (held(PUT=-1, LATER=1), held(STOCK=100, LATER=1), (), {11: "assigned or exercised", 1: "assigned or exercised"}),
+    "one closed, one assigned": (
+        held(LATER=-2),
+        held(STOCK=100),
+        (fill(LATER, 1),),
+        {12: "assigned or exercised", 1: "assigned or exercised"},
+    ),
+    "a put spread, its short leg assigned": (
+        held(PUT=-1, LATER=1),
+        held(STOCK=100, LATER=1),
+        (),
+        {11: "assigned or exercised", 1: "assigned or exercised"},
+    ),
     "shares alone": (held(STOCK=10), held(STOCK=20), (), {1: "unexplained"}),
 }
 
@@ -86,8 +98,12 @@ def test_one_line_says_it() -> None:
 
 
 quantities = some.integers(-5, 5).map(float)
-books = some.dictionaries(some.sampled_from(EVERY), quantities.filter(bool)).map(lambda book: [Position("DU1234567", own, size, 1.0) for own, size in book.items()])
-trades = some.lists(some.tuples(some.sampled_from(EVERY), quantities.filter(bool)), max_size=6).map(lambda made: [fill(own, size, n) for n, (own, size) in enumerate(made)])
+books = some.dictionaries(some.sampled_from(EVERY), quantities.filter(bool)).map(
+    lambda book: [Position("DU1234567", own, size, 1.0) for own, size in book.items()]
+)
+trades = some.lists(some.tuples(some.sampled_from(EVERY), quantities.filter(bool)), max_size=6).map(
+    lambda made: [fill(own, size, n) for n, (own, size) in enumerate(made)]
+)
 
 
 @given(some.none() | books, books, trades)

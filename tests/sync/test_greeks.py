@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from v6cli import events, pricing, settings
+from v6cli import clock, events, pricing, settings
 from v6cli.broker.account import positions_and_account
 from v6cli.broker.ib import _library
-from v6cli.broker.quotes import Tick, Watchlist, _Line
+from v6cli.broker.quotes import SPARE, Tick, Watchlist, _Line
 from v6cli.models import Contract, Greeks, GreekSource
 from v6cli.sessions import Hours, parse_hours
-from v6cli.sync.greeks import judge, years
+from v6cli.sync.greeks import Source, judge, years
 
 LIMITS = settings.builtin("paper").greeks
 CALL = Contract(7, "SPY", "OPT", date(2026, 12, 18), 600.0, "C", 100.0)
@@ -29,7 +29,15 @@ QUOTE = Tick(7, live=True, bid=5.0, ask=5.2)
 BEFORE = Greeks(7, GreekSource.MODEL, OPEN, 0.4, 0.02, -0.3, 0.5, 0.2, 4.0, 595.0)
 
 
-def seen(tick: Tick, now: datetime, *, underlying: float | None = 595.0, before: Greeks | None = BEFORE, hours: Hours | None = HOURS, own: Contract = CALL) -> Greeks:
+def seen(
+    tick: Tick,
+    now: datetime,
+    *,
+    underlying: float | None = 595.0,
+    before: Greeks | None = BEFORE,
+    hours: Hours | None = HOURS,
+    own: Contract = CALL,
+) -> Greeks:
     return judge(own, tick, underlying, before, hours, now, LIMITS)
 
 
@@ -57,13 +65,23 @@ CASES = {
     "closed, the underlying without a quote": (SILENT, NIGHT, {"underlying": None}, GreekSource.AS_OF_CLOSE),
     "closed, never known": (SILENT, NIGHT, {"before": None}, GreekSource.MISSING),
     "closed, hours unknown": (SILENT, NIGHT, {"hours": None}, GreekSource.STALE),
-    "hours that do not speak of now": (SILENT, NIGHT + timedelta(days=30), {"own": msgspec.structs.replace(CALL, expiry=date(2027, 6, 18))}, GreekSource.STALE),
+    "hours that do not speak of now": (
+        SILENT,
+        NIGHT + timedelta(days=30),
+        {"own": msgspec.structs.replace(CALL, expiry=date(2027, 6, 18))},
+        GreekSource.STALE,
+    ),
     "at the bell": (SILENT, BELL, {}, GreekSource.AS_OF_CLOSE),
     "just before five minutes are over": (SILENT, BELL + timedelta(seconds=LIMITS.missing_from_open - 1), {}, GreekSource.AS_OF_CLOSE),
     "after five minutes": (SILENT, BELL + timedelta(seconds=LIMITS.missing_from_open), {}, GreekSource.STALE),
     "after five minutes, never known": (SILENT, BELL + timedelta(seconds=LIMITS.missing_from_open), {"before": None}, GreekSource.MISSING),
     "a holiday": (SILENT, datetime(2026, 11, 26, 17, tzinfo=UTC), {}, GreekSource.AS_OF_CLOSE),
-    "it was stale before the close": (SILENT, NIGHT, {"before": msgspec.structs.replace(BEFORE, source=GreekSource.STALE)}, GreekSource.AS_OF_CLOSE),
+    "it was stale before the close": (
+        SILENT,
+        NIGHT,
+        {"before": msgspec.structs.replace(BEFORE, source=GreekSource.STALE)},
+        GreekSource.AS_OF_CLOSE,
+    ),
 }
 
 
@@ -103,7 +121,9 @@ def test_an_expired_option_is_shares_or_nothing(right: str, spot: float, delta: 
     assert seen(SILENT, ended, underlying=None, before=None, own=own).source is GreekSource.MISSING
 
 
-@pytest.mark.parametrize(("expiry", "closes_utc"), [(date(2026, 3, 6), 21), (date(2026, 3, 9), 20), (date(2026, 10, 30), 20), (date(2026, 11, 2), 21)])
+@pytest.mark.parametrize(
+    ("expiry", "closes_utc"), [(date(2026, 3, 6), 21), (date(2026, 3, 9), 20), (date(2026, 10, 30), 20), (date(2026, 11, 2), 21)]
+)
 def test_an_option_ends_at_four_in_new_york_on_either_side_of_a_change_of_clocks(expiry: date, closes_utc: int) -> None:
     own = msgspec.structs.replace(CALL, expiry=expiry)
     end = datetime(expiry.year, expiry.month, expiry.day, closes_utc, tzinfo=UTC)
@@ -115,7 +135,10 @@ def test_the_weekend_on_which_clocks_change_is_closed_from_bell_to_bell() -> Non
     hours = parse_hours("20261030:0930-20261030:1600;20261031:CLOSED;20261101:CLOSED;20261102:0930-20261102:1600", "America/New_York")
     friday, monday = datetime(2026, 10, 30, 20, tzinfo=UTC), datetime(2026, 11, 2, 14, 30, tzinfo=UTC)
     before = msgspec.structs.replace(BEFORE, at=friday)
-    states = [seen(SILENT, at, before=before, hours=hours).source for at in (friday - timedelta(seconds=1), friday, monday - timedelta(hours=1), monday + timedelta(minutes=5))]
+    states = [
+        seen(SILENT, at, before=before, hours=hours).source
+        for at in (friday - timedelta(seconds=1), friday, monday - timedelta(hours=1), monday + timedelta(minutes=5))
+    ]
     assert states == [GreekSource.STALE, GreekSource.AS_OF_CLOSE, GreekSource.AS_OF_CLOSE, GreekSource.STALE]
 
 
@@ -140,12 +163,30 @@ def test_ibs_marks_for_nothing_are_no_greek(mark: float | None) -> None:
     assert tick.implied_volatility == 0.2
 
 
-@pytest.mark.parametrize(("bid", "bid_size", "ask", "ask_size", "kind"), [(5, 0, 5.2, 9, 1), (5, 9, 5.2, 0, 1), (-1, 9, 5.2, 9, 1), (0, 9, 5.2, 9, 1), (5, 9, 5.2, 9, 2), (5, 9, 5.2, 9, 3), (5, 9, 5.2, 9, 4), (6, 9, 5.2, 9, 1)])
+@pytest.mark.parametrize(
+    ("bid", "bid_size", "ask", "ask_size", "kind"),
+    [
+        (5, 0, 5.2, 9, 1),
+        (5, 9, 5.2, 0, 1),
+        (-1, 9, 5.2, 9, 1),
+        (0, 9, 5.2, 9, 1),
+        (5, 9, 5.2, 9, 2),
+        (5, 9, 5.2, 9, 3),
+        (5, 9, 5.2, 9, 4),
+        (6, 9, 5.2, 9, 1),
+    ],
+)
 def test_what_is_no_quote(bid: float, bid_size: float, ask: float, ask_size: float, kind: int) -> None:
     line = a_line()
     line.ticker.bid, line.ticker.bidSize, line.ticker.ask, line.ticker.askSize, line.ticker.marketDataType = 5.0, 9.0, 5.2, 9.0, 1
     assert line.tick().mid == 5.1
-    line.ticker.bid, line.ticker.bidSize, line.ticker.ask, line.ticker.askSize, line.ticker.marketDataType = bid, bid_size, ask, ask_size, kind
+    line.ticker.bid, line.ticker.bidSize, line.ticker.ask, line.ticker.askSize, line.ticker.marketDataType = (
+        bid,
+        bid_size,
+        ask,
+        ask_size,
+        kind,
+    )
     assert line.tick().mid is None
 
 
@@ -169,7 +210,7 @@ async def watched(stage, connection, lines: int, contracts, wait: float = 0.5):
         return answer
 
     connection.client.subscribe = counting
-    watchlist = Watchlist(connection, lines, wait)
+    watchlist = Watchlist(connection, lines, wait, budget=60.0)
 
     async def sampling() -> None:
         nonlocal most
@@ -210,7 +251,7 @@ def test_a_book_that_fits_keeps_its_lines_and_gives_back_those_of_closed_positio
     async def act(stage) -> None:
         connection = await stage.connect()
         options = await options_held(connection)
-        watchlist, ticks, most = await watched(stage, connection, len(options), options, wait=10.0)
+        watchlist, ticks, most = await watched(stage, connection, len(options) + SPARE, options, wait=10.0)
         assert most == len(options) == lines_of(stage) and all(tick.has_model for tick in ticks.values())
         (theirs,) = stage.gateway.connections
         requests = set(theirs.streams)
@@ -225,6 +266,38 @@ def test_a_book_that_fits_keeps_its_lines_and_gives_back_those_of_closed_positio
         await connection.close()
 
     stage(act)
+
+
+def test_a_look_ends_with_its_budget_and_the_next_goes_on_where_it_ended(stage) -> None:
+    async def act(stage) -> None:
+        connection = await stage.connect()
+        options = (await options_held(connection))[:120]
+        watchlist = Watchlist(connection, 20, 1.0, budget=0.5)
+        first = await watchlist.look(options, events.ignore)
+        assert 0 < len(first) < len(options)
+        second = await watchlist.look(options, events.ignore)
+        unseen = len(options) - len(first)
+        assert len(set(second) - set(first)) >= min(unseen, len(second) - 20)
+        await connection.close()
+
+    stage(act, "thousand", timeout=10.0)
+
+
+def test_what_a_look_did_not_reach_keeps_its_greeks_until_they_are_stale(stage) -> None:
+    async def act(stage) -> None:
+        connection = await stage.connect()
+        positions, _ = await positions_and_account(connection)
+        own = msgspec.structs.replace(stage.settings.greeks, budget=1e-9)
+        now = clock.now()
+        fresh = {one.contract.con_id: Greeks(one.contract.con_id, GreekSource.MODEL, now, 0.1, 0.1, 0.1, 0.1) for one in positions}
+        found = await Source(connection, 8, own).of_positions(positions, fresh, events.ignore)
+        assert found and all(greeks is fresh[con_id] for con_id, greeks in found.items())
+        old = {con_id: msgspec.structs.replace(one, at=now - timedelta(seconds=own.stale_after + 1)) for con_id, one in fresh.items()}
+        found = await Source(connection, 8, own).of_positions(positions, old, events.ignore)
+        assert found and not any(greeks.known for greeks in found.values())
+        await connection.close()
+
+    stage(act, "thousand", timeout=10.0)
 
 
 def test_a_book_that_outgrows_its_lines_lets_the_held_ones_go_first(stage) -> None:

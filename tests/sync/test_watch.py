@@ -167,7 +167,10 @@ def test_a_sync_that_may_not_begin_names_who_holds_it(stage, monkeypatch) -> Non
     async def act(stage) -> None:
         held = locks.hold
         monkeypatch.setattr(locks, "hold", lambda path, who, wait: held(path, who, 0.1))
-        with locks.try_hold(stage.home.run / "sync.lock", "sync of somebody"), pytest.raises(Exception, match=f"held by sync of somebody .pid {os.getpid()}.") as refusal:
+        with (
+            locks.try_hold(stage.home.run / "sync.lock", "sync of somebody"),
+            pytest.raises(Exception, match=f"held by sync of somebody .pid {os.getpid()}.") as refusal,
+        ):
             await stage.sync()
         assert refusal.value.exit_code == 77
         assert (await stage.sync()).written
@@ -261,4 +264,10 @@ def _wait_until_it_writes(process: subprocess.Popen[bytes], home: Home) -> None:
 
 def _sync_process(home: Home) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.Popen([sys.executable, "-P", "-m", "v6cli", "--home", str(home.root), "sync", "--force"], cwd="/", env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "v6cli", "--home", str(home.root), "sync", "--force"],
+        cwd="/",
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )

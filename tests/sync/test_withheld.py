@@ -8,14 +8,14 @@ import pytest
 
 from v6cli import latch
 from v6cli.errors import GatewayUnavailable
+from v6cli.events import ignore
 from v6cli.health import checks, examine
 from v6cli.health.gather import Facts
 from v6cli.lake import reader
 from v6cli.procedure import Status, exit_code
-from v6cli.runbook import checklist, morning_check
 from v6cli.procedure import run as run_procedure
+from v6cli.runbook import checklist, morning_check
 from v6cli.state import mirror
-from v6cli.events import ignore
 
 ANSWERS = {"positions": "positions", "account": "account values", "executions": "executions", "open-orders": "open orders"}
 

@@ -95,7 +95,9 @@ async def _look_share(home: Home, report: Report) -> locks.Held | None:
             report(Note(f"this look is not counted among the {LOOKS} at a time: {error.message}"))
             return None
         if clock.monotonic() > deadline:
-            raise GatewayUnavailable(f"{LOOKS} other v6 commands look at the gateway and did not end within {WAIT_FOR_LOOK:g} s", next_step="try again")
+            raise GatewayUnavailable(
+                f"{LOOKS} other v6 commands look at the gateway and did not end within {WAIT_FOR_LOOK:g} s", next_step="try again"
+            )
         if not told:
             report(Note(f"waiting: {LOOKS} other v6 commands look at the gateway"))
             told = True
@@ -120,7 +122,9 @@ async def _log_in(settings: Settings, role: str, report: Report) -> tuple[Client
                 continue
             return client, client_id
         if clock.monotonic() > deadline:
-            raise ClientIdInUse(f"the client ids of the role {role} ({ids[0]} to {ids[-1]}) are all in use", next_step="v6 services status shows who runs")
+            raise ClientIdInUse(
+                f"the client ids of the role {role} ({ids[0]} to {ids[-1]}) are all in use", next_step="v6 services status shows who runs"
+            )
         await clock.pause(0.5)
 
 
@@ -134,8 +138,13 @@ def _pinned(settings: Settings, accounts: list[str]) -> str:
             next_step="check gateway.port with v6 config show",
         )
     if len(accounts) != 1:
-        raise Refused(f"the gateway manages {len(accounts)} accounts ({', '.join(accounts)}) and this home names none", next_step="v6 config set account ID")
+        raise Refused(
+            f"the gateway manages {len(accounts)} accounts ({', '.join(accounts)}) and this home names none",
+            next_step="v6 config set account ID",
+        )
     paper = accounts[0].startswith("D")
     if paper != (settings.profile != "live"):
-        raise Refused(f"this is a {settings.profile} home, and the gateway manages {accounts[0]}", next_step="check gateway.port with v6 config show")
+        raise Refused(
+            f"this is a {settings.profile} home, and the gateway manages {accounts[0]}", next_step="check gateway.port with v6 config show"
+        )
     return accounts[0]

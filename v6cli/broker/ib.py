@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, TypeVar
 
 from v6cli import clock
@@ -38,12 +39,16 @@ class ClientIdInUse(GatewayUnavailable):
     """Another client, or the rest of a dead one, has this client id (326)."""
 
 
+@cache
 def _library() -> Any:
-    """The installed library. It asks for a current event loop when it is imported, which Python 3.14 no longer makes."""
+    """The installed library. It asks for a current event loop when it is imported, which Python 3.14 no longer makes.
+
+    Where none runs it gets one that stays: its event package keeps it.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        asyncio.set_event_loop(_loop_of_import())
     try:
         import ib_async as library
     except ImportError:
@@ -52,6 +57,11 @@ def _library() -> Any:
         # What the library calls errors are guesses; v6 reports the messages themselves.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return library
+
+
+@cache
+def _loop_of_import() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()
 
 
 class Client:
@@ -63,6 +73,7 @@ class Client:
         self.timeout = timeout
         self.messages: list[tuple[int, Meaning, str]] = []
         self._listeners: list[Message] = []
+        self._subscribed_to_account = False
         self._ib = self.library.IB()
         self._ib.RaiseRequestErrors = True
         self._ib.client.MaxRequests = 0
@@ -91,7 +102,9 @@ class Client:
                 login.cancel()
                 await asyncio.gather(login, return_exceptions=True)
 
-    async def _explain_failure(self, login: asyncio.Future[None], trouble: asyncio.Future[str], host: str, port: int, client_id: int) -> None:
+    async def _explain_failure(
+        self, login: asyncio.Future[None], trouble: asyncio.Future[str], host: str, port: int, client_id: int
+    ) -> None:
         place = f"{host}:{port}"
         error = login.exception() if login.done() else None
         self._ib.client.disconnect()
@@ -154,9 +167,10 @@ class Client:
         A running subscription is renewed, and what it left behind is forgotten first, so that nothing old is taken for new.
         """
         wrapper = self._ib.wrapper
-        await self.bucket.take()
-        if self.connected:
+        if self._subscribed_to_account and self.connected:
+            await self.bucket.take()
             self._ib.client.reqAccountUpdates(False, account)
+        self._subscribed_to_account = True
         wrapper.accountValues.clear()
         wrapper.portfolio.pop(account, None)
         await self.ask("account values", lambda: self._ib.reqAccountUpdatesAsync(account))
@@ -195,7 +209,9 @@ class Client:
 
     async def contract_details(self, contract: Any) -> list[Any]:
         """What IB knows of a contract, to the End."""
-        return await self.ask(f"contract details of {contract.symbol or contract.conId}", lambda: self._ib.reqContractDetailsAsync(contract))
+        return await self.ask(
+            f"contract details of {contract.symbol or contract.conId}", lambda: self._ib.reqContractDetailsAsync(contract)
+        )
 
     async def current_time(self) -> Any:
         """The gateway's clock, in UTC; also the proof that it still answers."""

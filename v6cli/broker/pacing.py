@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
+import asyncio
 
 from v6cli import clock
 
 
 class TokenBucket:
-    """At most ``share`` messages within any second of wall time: the gateway counts the same way, over all clients of the login.
+    """``share`` messages a second of wall time, evenly spaced, so that all roles together stay within what the gateway allows.
 
-    Who asks waits in the order of asking.
+    Bursts would keep the average and still be too many: the gateway counts all clients of the login, by its own clock, when it
+    gets to read. What counts here is when a message leaves, so the caller sends right after ``take`` returns, without waiting in
+    between; time in which nothing was sent is not saved up. Who asks waits in the order of asking.
     """
 
-    def __init__(self, share: int) -> None:
+    def __init__(self, share: float) -> None:
         self.share = share
-        self._given: deque[float] = deque(maxlen=share)
+        self._left = float("-inf")
+        self._turn = asyncio.Lock()
 
     async def take(self) -> None:
-        """Wait for the next moment at which a message may leave."""
-        now = clock.monotonic()
-        free = self._given[0] + 1.0 if len(self._given) == self.share else now
-        at = max(now, free)
-        self._given.append(at)
-        if at > now:
-            await clock.pause(at - now)
+        """Wait until a message may leave."""
+        async with self._turn:
+            wait = self._left + 1 / self.share - clock.monotonic()
+            if wait > 0:
+                await clock.pause(wait)
+            self._left = clock.monotonic()

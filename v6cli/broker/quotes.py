@@ -1,7 +1,8 @@
 """Greeks and quotes as the gateway sends them, within this role's share of the login's market-data lines.
 
 A book that fits into the lines keeps its subscriptions from sync to sync and costs no further messages. A larger one is
-rotated: a line is let go as soon as its contract has answered or had its time.
+rotated: a line is let go as soon as its contract has answered or had its time, and each look goes as far as its budget of
+seconds lasts, on from where the last one ended.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from v6cli.broker.connection import Connection
 from v6cli.events import Progress, Report
 from v6cli.models import Contract
 
+SPARE = 5  # lines kept free for underlyings that have to be asked for
 ALLOWED = frozenset({10090, 10167})  # part of the data is missing, or delayed: the stream goes on
 
 
@@ -112,16 +114,20 @@ class _Line:
 class Watchlist:
     """The market-data lines of one connection."""
 
-    def __init__(self, connection: Connection, lines: int, wait: float) -> None:
+    def __init__(self, connection: Connection, lines: int, wait: float, budget: float) -> None:
         self._connection = connection
-        self._lines = lines
+        self._spare = min(SPARE, lines // 4)
+        self._lines = lines - self._spare
         self._wait = wait
+        self._budget = budget
+        self._turns: dict[int, int] = {}
         self._held: dict[int, _Line] = {}
         self._by_request: dict[int, _Line] = {}
         connection.client.listen(self._hear)
 
     async def look(self, contracts: Sequence[Contract], report: Report) -> dict[int, Tick]:
-        """What each contract shows now. A contract that does not answer in time has a Tick without greeks.
+        """What each contract shows now. A contract that does not answer in time has a Tick without greeks; one whose turn did
+        not come has none.
 
         Raises GatewayUnavailable where the connection is gone.
         """
@@ -145,19 +151,46 @@ class Watchlist:
     async def _rotate(self, contracts: list[Contract], report: Report) -> dict[int, Tick]:
         ticks: dict[int, Tick] = {}
         room = asyncio.Semaphore(self._lines)
+        ends = clock.monotonic() + self._budget
         while self._held:
             await self._release(self._held.popitem()[1])
 
         async def one(own: Contract) -> None:
             async with room:
-                line = await self._subscribe(own)
-                await _answers([line], self._wait)
-                ticks[own.con_id] = line.tick()
-                await self._release(line)
+                if clock.monotonic() >= ends:
+                    return
+                self._turns[own.con_id] = self._turns.get(own.con_id, 0) + 1
+                ticks[own.con_id] = await self._glance(own)
             report(Progress("greeks", len(ticks), len(contracts)))
+
+        fewest_first = sorted(contracts, key=lambda own: self._turns.get(own.con_id, 0))
+        await asyncio.gather(*(one(own) for own in fewest_first))
+        return ticks
+
+    async def glance(self, contracts: Sequence[Contract]) -> dict[int, Tick]:
+        """What a few more contracts show now, on the spare lines, none of which is kept; nothing where no line is spare.
+
+        Raises GatewayUnavailable.
+        """
+        ticks: dict[int, Tick] = {}
+        if not self._spare:
+            return ticks
+        room = asyncio.Semaphore(self._spare)
+
+        async def one(own: Contract) -> None:
+            async with room:
+                ticks[own.con_id] = await self._glance(own)
 
         await asyncio.gather(*(one(own) for own in contracts))
         return ticks
+
+    async def _glance(self, own: Contract) -> Tick:
+        line = await self._subscribe(own)
+        try:
+            await _answers([line], self._wait)
+            return line.tick()
+        finally:
+            await self._release(line)
 
     async def _subscribe(self, own: Contract) -> _Line:
         raw = translate.for_request(own, self._connection.client.library)

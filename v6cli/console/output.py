@@ -6,10 +6,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from v6cli import events
 from v6cli.errors import Refused, UsageError
-from v6cli.results import Result
+
+if TYPE_CHECKING:
+    from v6cli import events
+    from v6cli.results import Result
 
 
 class Output:
@@ -28,10 +31,13 @@ class Output:
 
     @property
     def width(self) -> int:
-        """Columns of the terminal; COLUMNS is honoured."""
-        import shutil
-
-        return shutil.get_terminal_size((80, 24)).columns
+        """Columns of the terminal; COLUMNS is honoured. Without a terminal it is 80."""
+        with contextlib.suppress(ValueError):
+            if (asked := int(os.environ.get("COLUMNS", "0"))) > 0:
+                return asked
+        with contextlib.suppress(OSError):
+            return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+        return 80
 
     @property
     def on_terminal(self) -> bool:
@@ -74,6 +80,8 @@ class Output:
 
     def report(self, event: events.Event) -> None:
         """A Report for work that runs without a live view."""
+        from v6cli import events
+
         if isinstance(event, events.Note):
             self.note(event.text)
         elif isinstance(event, events.StepEnded):

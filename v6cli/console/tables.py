@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from v6cli import clock
-from v6cli.results import Column, Group, Record, Result, Table, as_table, cell, cells, to_json
+from v6cli.results import Column, Group, Record, Result, Table, as_table, cells, to_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,11 +81,13 @@ def _draw_markdown(result: Result, stream: TextIO) -> None:
     from tabulate import tabulate
 
     table = _shown(result)
-    rows = [cells(row, table.columns) for row in _rows_with_totals(table)]
+    rows = list(zip(*cells(_rows_with_totals(table), table.columns), strict=True))
     align = ["right" if column.right_aligned else "left" for column in table.columns]
     stream.write(f"### {_heading(table)}\n\n")
     if rows:
-        stream.write(tabulate(rows, [column.heading for column in table.columns], tablefmt="github", disable_numparse=True, colalign=align) + "\n")
+        stream.write(
+            tabulate(rows, [column.heading for column in table.columns], tablefmt="github", disable_numparse=True, colalign=align) + "\n"
+        )
     else:
         stream.write(table.empty + "\n")
     stream.writelines(f"\n{note}\n" for note in table.notes)
@@ -94,13 +96,13 @@ def _draw_markdown(result: Result, stream: TextIO) -> None:
 def _draw_plain(result: Result, stream: TextIO) -> None:
     table = _shown(result)
     lines = [_heading(table)]
-    rows = [cells(row, table.columns) for row in _rows_with_totals(table)]
-    if rows:
-        heads = [column.heading for column in table.columns]
-        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-        template = "  ".join(f"%{'' if column.right_aligned else '-'}{width}s" for column, width in zip(table.columns, widths, strict=True))
-        lines.append((template % tuple(heads)).rstrip())
-        lines.extend([(template % tuple(row)).rstrip() for row in rows])
+    if table.rows:
+        columns = cells(_rows_with_totals(table), table.columns)
+        for column, texts in zip(table.columns, columns, strict=True):
+            texts.insert(0, column.heading)
+            width = max(map(len, texts))
+            texts[:] = [text.rjust(width) for text in texts] if column.right_aligned else [text.ljust(width) for text in texts]
+        lines.extend(["  ".join(row).rstrip() for row in zip(*columns, strict=True)])
     else:
         lines.append(table.empty)
     lines += table.notes
@@ -130,7 +132,15 @@ def _draw_rich(result: Result, stream: TextIO, *, color: bool, width: int) -> No
 
     table = _shown(result)
     terminal = stream.isatty()
-    console = Console(file=stream, no_color=not color, force_terminal=terminal, color_system="auto" if terminal else None, width=width, highlight=False, emoji=False)
+    console = Console(
+        file=stream,
+        no_color=not color,
+        force_terminal=terminal,
+        color_system="auto" if terminal else None,
+        width=width,
+        highlight=False,
+        emoji=False,
+    )
     heading = Text(table.title, style="bold")
     if table.as_of:
         heading.append(f"  as of {clock.show(table.as_of)}", style="dim")
@@ -153,8 +163,8 @@ def _draw_rich(result: Result, stream: TextIO, *, color: bool, width: int) -> No
 
 def _fit(table: Table, width: int) -> tuple[Table, list[str]]:
     """Leave out the columns of the highest rank until the rest fits; a column that wraps can take any width."""
-    rows = [cells(row, table.columns) for row in (*_rows_with_totals(table), *(group.subtotal for group in table.groups if group.subtotal))]
-    natural = [min(24, w) if column.wraps else w for column, w in zip(table.columns, _widths(table.columns, rows), strict=True)]
+    columns = cells([*_rows_with_totals(table), *(group.subtotal for group in table.groups if group.subtotal)], table.columns)
+    natural = [_natural(column, texts) for column, texts in zip(table.columns, columns, strict=True)]
     shown = list(range(len(table.columns)))
     while sum(natural[i] for i in shown) + len(shown) - 1 > width:
         index = max(shown, key=lambda i: (table.columns[i].rank, i))
@@ -165,8 +175,9 @@ def _fit(table: Table, width: int) -> tuple[Table, list[str]]:
     return (_only(table, shown), hidden) if hidden else (table, hidden)
 
 
-def _widths(columns: tuple[Column, ...], rows: list[list[str]]) -> list[int]:
-    return [max(map(len, texts)) for texts in zip([column.heading for column in columns], *rows, strict=True)]
+def _natural(column: Column, texts: list[str]) -> int:
+    width = max(len(column.heading), *map(len, texts))
+    return min(24, width) if column.wraps else width
 
 
 def _only(table: Table, shown: list[int]) -> Table:
@@ -189,9 +200,17 @@ def _rich_table(table: Table) -> RichTable:
 
     drawn = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold underline")
     for column in table.columns:
-        drawn.add_column(column.heading, justify="right" if column.right_aligned else "left", no_wrap=not column.wraps, overflow="fold" if column.wraps else "ellipsis")
-    for row, style in _drawn_rows(table):
-        drawn.add_row(*_styled(row, table.columns), style=style)
+        drawn.add_column(
+            column.heading,
+            justify="right" if column.right_aligned else "left",
+            no_wrap=not column.wraps,
+            overflow="fold" if column.wraps else "ellipsis",
+        )
+    rows = list(_drawn_rows(table))
+    texts = cells([row for row, _ in rows], table.columns)
+    columns = [_styled([row[number] for row, _ in rows], texts[number], column) for number, column in enumerate(table.columns)]
+    for number, (_, style) in enumerate(rows):
+        drawn.add_row(*[column[number] for column in columns], style=style)
     return drawn
 
 
@@ -219,57 +238,51 @@ def _print_grouped(console: Console, table: Table) -> None:
     as wide as a title.
     """
     from rich.segment import Segment
-    from rich.text import Text
 
     lines = console.render_lines(_rich_table(table), pad=False)
     titles: list[Group | None] = [None]
     groups = _groups_by_row(table)
     for index in range(len(table.rows)):
         titles += [*groups.get(index, ()), None]
-    for line, group in zip(lines, [*titles, None] if table.totals else titles, strict=True):
-        if group is not None:
-            room = _leading_blank(line)
-            title = Text("  " * group.depth + group.title, style="bold cyan" if group.depth == 0 else "cyan", no_wrap=True)
-            title.truncate(max(room - 1, 1) if group.subtotal else console.width, overflow="ellipsis")
-            rest = list(Segment.divide(line, [min(title.cell_len, room), Segment.get_line_length(line)]))[1:]
-            console.print(title, end="")
-            line = rest[0] if rest else []  # noqa: PLW2901  what the title leaves of it
-        console.print(_Line(line), end="")
-        console.print()
+    if table.totals:
+        titles.append(None)
+    drawn: list[Segment] = []
+    for line, group in zip(lines, titles, strict=True):
+        drawn += line if group is None else _titled(console, line, group)
+        drawn.append(Segment.line())
+    console.print(_Drawn(drawn), end="")
 
 
-class _Line:
+def _titled(console: Console, line: list[Segment], group: Group) -> list[Segment]:
+    """The line with the group's title where it was blank; a title that finds no room before its subtotal is cut."""
+    from rich.segment import Segment
+    from rich.text import Text
+
+    text = "".join(segment.text for segment in line)
+    room = len(text) - len(text.lstrip())
+    title = Text("  " * group.depth + group.title, style="bold cyan" if group.depth == 0 else "cyan", no_wrap=True)
+    title.truncate(max(room - 1, 1) if group.subtotal else console.width, overflow="ellipsis")
+    rest = list(Segment.divide(line, [min(title.cell_len, room), Segment.get_line_length(line)]))[1:]
+    return [*title.render(console), *(rest[0] if rest else [])]
+
+
+class _Drawn:
     """Segments as rich prints them."""
 
     def __init__(self, segments: list[Segment]) -> None:
         self._segments = segments
 
-    def __rich_console__(self, _console: Console, _options: object) -> Iterator[Segment]:
-        yield from self._segments
+    def __rich_console__(self, _console: Console, _options: object) -> list[Segment]:
+        return self._segments
 
 
-def _leading_blank(line: list[Segment]) -> int:
-    """How many cells at the start of a line are blank."""
-    text = "".join(segment.text for segment in line)
-    return len(text) - len(text.lstrip())
+def _styled(values: list[Any], texts: list[str], column: Column) -> list[Any]:
+    """The cells of one column: text, with a style where the value calls for one."""
+    from rich.markup import escape
+    from rich.text import Text
 
-
-def _styled(row: tuple[Any, ...], columns: tuple[Column, ...]) -> list[Any]:
-    return [_styled_cell(value, column) for value, column in zip(row, columns, strict=True)]
-
-
-def _styled_cell(value: Any, column: Column) -> Any:
-    text = cell(value, column)
-    style = _style(value, text, column)
-    if style:
-        from rich.text import Text
-
-        return Text(text, style=style)
-    if "[" in text:
-        from rich.markup import escape
-
-        return escape(text)
-    return text
+    styles = [_style(value, text, column) for value, text in zip(values, texts, strict=True)]
+    return [Text(text, style=style) if style else escape(text) if "[" in text else text for text, style in zip(texts, styles, strict=True)]
 
 
 def _style(value: Any, text: str, column: Column) -> str:

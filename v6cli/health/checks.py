@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from v6cli import clock
-from v6cli.errors import V6Error
+from v6cli.errors import GatewayUnavailable, V6Error
 from v6cli.health.gather import GatewayFacts, Machine, sizes
 from v6cli.latch import Latch, TradingState
 from v6cli.models import Account, GreekSource, Severity
@@ -27,12 +27,22 @@ def unknown(subject: str, error: V6Error, fix: Fix | None = None) -> Finding:
 
 
 def gateway_down(error: V6Error, running: Sequence[str], hosted: ServiceState | None) -> Finding:
-    """The gateway could not be asked: with what is known of its process, and what to do. ``hosted`` is one that v6 runs."""
+    """The gateway could not be asked: with what is known of its process, and what to do. ``hosted`` is one that v6 runs.
+
+    One that answers and is refused, as the wrong account is, is mended by no restart.
+    """
+    if not isinstance(error, GatewayUnavailable):
+        return Finding("gateway", Status.UNHEALTHY, f"IB gateway: {error.message}", advice=error.next_step or "")
     if hosted is not None:
         verb = "restart" if hosted.state == "running" else "start"
         return Finding("gateway", Status.UNHEALTHY, f"IB gateway: {error.message}", fix=Fix(("services", verb, hosted.name)))
     process = f"its process runs: {', '.join(running)}" if running else "no gateway process on this machine"
-    return Finding("gateway", Status.UNHEALTHY, f"IB gateway: {error.message} ({process})", advice="start IB Gateway and log in, or check gateway.host and gateway.port")
+    return Finding(
+        "gateway",
+        Status.UNHEALTHY,
+        f"IB gateway: {error.message} ({process})",
+        advice="start IB Gateway and log in, or check gateway.host and gateway.port",
+    )
 
 
 def gateway(facts: GatewayFacts, settings: Settings) -> list[Finding]:
@@ -40,9 +50,23 @@ def gateway(facts: GatewayFacts, settings: Settings) -> list[Finding]:
     place = f"{settings.gateway.host}:{settings.gateway.port}"
     found = [Finding("gateway", Status.OK, f"IB gateway answers at {place}, logged in as {facts.account.account}")]
     if facts.link_lost:
-        found.append(Finding("gateway", Status.UNHEALTHY, "the gateway has lost its connection to IB (1100)", advice="wait for 1101 or 1102, or check the network"))
+        found.append(
+            Finding(
+                "gateway",
+                Status.UNHEALTHY,
+                "the gateway has lost its connection to IB (1100)",
+                advice="wait for 1101 or 1102, or check the network",
+            )
+        )
     if facts.farms_down:
-        found.append(Finding("data farms", Status.DEGRADED, f"broken data farms: {', '.join(facts.farms_down)}", advice="quotes of these are old; restart the gateway after 5 minutes"))
+        found.append(
+            Finding(
+                "data farms",
+                Status.DEGRADED,
+                f"broken data farms: {', '.join(facts.farms_down)}",
+                advice="quotes of these are old; restart the gateway after 5 minutes",
+            )
+        )
     found += [may_write(facts.may_write), skew(facts.skew, settings)]
     return found
 
@@ -53,13 +77,22 @@ def may_write(answer: bool | V6Error) -> Finding:
         return Finding("gateway", Status.UNKNOWN, f"whether the API may write is unknown: {answer.message}")
     if answer:
         return Finding("gateway", Status.OK, "the API may write")
-    return Finding("gateway", Status.UNHEALTHY, "the API is read-only: every order, cancel and close will be refused", advice="untick Read-Only API in the gateway's API settings")
+    return Finding(
+        "gateway",
+        Status.UNHEALTHY,
+        "the API is read-only: every order, cancel and close will be refused",
+        advice="untick Read-Only API in the gateway's API settings",
+    )
 
 
 def skew(seconds: float, settings: Settings) -> Finding:
     """This machine's clock against the gateway's."""
     status = Status.OK if abs(seconds) <= settings.health.clock_skew else Status.DEGRADED
-    text = f"clock within {max(1.0, abs(seconds)):.0f} s of the gateway's" if status is Status.OK else f"clock is {abs(seconds):.1f} s {'behind' if seconds > 0 else 'ahead of'} the gateway's"
+    text = (
+        f"clock within {max(1.0, abs(seconds)):.0f} s of the gateway's"
+        if status is Status.OK
+        else f"clock is {abs(seconds):.1f} s {'behind' if seconds > 0 else 'ahead of'} the gateway's"
+    )
     return Finding("clock", status, text, advice="" if status is Status.OK else "set this machine's clock (NTP)")
 
 
@@ -69,7 +102,12 @@ def account(known: Account) -> Finding:
         return Finding("account", Status.UNKNOWN, "the gateway did not state net liquidation and buying power", fix=FORCE_SYNC)
     money = f"net liquidation {known.net_liquidation:,.0f}, buying power {known.buying_power:,.0f} {known.currency}"
     if known.excess_liquidity is not None and known.excess_liquidity < 0:
-        return Finding("account", Status.UNHEALTHY, f"excess liquidity {known.excess_liquidity:,.0f}: IB may liquidate; {money}", advice="reduce positions or add funds")
+        return Finding(
+            "account",
+            Status.UNHEALTHY,
+            f"excess liquidity {known.excess_liquidity:,.0f}: IB may liquidate; {money}",
+            advice="reduce positions or add funds",
+        )
     if known.buying_power <= 0:
         return Finding("account", Status.DEGRADED, f"no buying power; {money}", advice="new entries will be rejected")
     return Finding("account", Status.OK, money)
@@ -112,13 +150,19 @@ def greeks(seen: Mirror | None, now: datetime, settings: Settings) -> Finding:
         return Finding("greeks", Status.OK, "no options held")
     known = [found for one in options if (found := seen.greeks.get(one.contract.con_id)) and found.known]
     if len(known) < len(options):
-        return Finding("greeks", Status.UNKNOWN, f"greeks unknown for {len(options) - len(known)} of {len(options)} options", fix=FORCE_SYNC)
+        return Finding(
+            "greeks", Status.UNKNOWN, f"greeks unknown for {len(options) - len(known)} of {len(options)} options", fix=FORCE_SYNC
+        )
     closing = sum(one.source is GreekSource.AS_OF_CLOSE for one in known)
     live = [one for one in known if one.source is not GreekSource.AS_OF_CLOSE]
     age = max(((now - one.at).total_seconds() for one in live), default=0.0)
     if age > settings.greeks.stale_after:
         return Finding("greeks", Status.DEGRADED, f"greeks are up to {clock.show_age(age)} old", fix=FORCE_SYNC)
-    return Finding("greeks", Status.OK, f"greeks of {len(options)} options known" + (f", {closing} as of the close" if closing else f", oldest {clock.show_age(age)}"))
+    return Finding(
+        "greeks",
+        Status.OK,
+        f"greeks of {len(options)} options known" + (f", {closing} as of the close" if closing else f", oldest {clock.show_age(age)}"),
+    )
 
 
 def services(states: Sequence[ServiceState]) -> list[Finding]:
@@ -127,7 +171,13 @@ def services(states: Sequence[ServiceState]) -> list[Finding]:
     running = [one for one in states if one.state == "running"]
     if running:
         restarts = sum(one.restarts for one in running)
-        found.append(Finding("services", Status.OK, f"{len(running)} of {len(states)} services run" + (f", {count(restarts, 'restart')}" if restarts else "")))
+        found.append(
+            Finding(
+                "services",
+                Status.OK,
+                f"{len(running)} of {len(states)} services run" + (f", {count(restarts, 'restart')}" if restarts else ""),
+            )
+        )
     for one in states:
         if one.state == "running":
             continue
@@ -142,7 +192,14 @@ def machine(facts: Machine, settings: Settings) -> list[Finding]:
     found = []
     for name, used, most in (("disk", facts.disk, settings.health.disk), ("memory", facts.memory, settings.health.memory)):
         status = Status.OK if used < most else Status.UNHEALTHY
-        found.append(Finding(name, status, f"{name} {used:.0%} used" + ("" if status is Status.OK else f", at most {most:.0%}"), advice="" if status is Status.OK else f"free some {name}"))
+        found.append(
+            Finding(
+                name,
+                status,
+                f"{name} {used:.0%} used" + ("" if status is Status.OK else f", at most {most:.0%}"),
+                advice="" if status is Status.OK else f"free some {name}",
+            )
+        )
     return found
 
 
@@ -150,7 +207,9 @@ def lake(problems: Sequence[str]) -> Finding:
     """Whether every table of the lake can be read."""
     if not problems:
         return Finding("lake", Status.OK, "lake readable")
-    return Finding("lake", Status.UNHEALTHY, problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""), fix=FORCE_SYNC)
+    return Finding(
+        "lake", Status.UNHEALTHY, problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""), fix=FORCE_SYNC
+    )
 
 
 def trading_state(latch: Latch) -> Finding:
@@ -178,4 +237,6 @@ def errors(summaries: Sequence[Repeated], seconds: float) -> Finding:
     if not total:
         return Finding("logs", Status.OK, f"no errors in the last {span}")
     first = summaries[0]
-    return Finding("logs", Status.DEGRADED, f"{count(total, 'error')} in the last {span}, such as: {first.text}", advice="v6 logs -p error --since 24h")
+    return Finding(
+        "logs", Status.DEGRADED, f"{count(total, 'error')} in the last {span}, such as: {first.text}", advice="v6 logs -p error --since 24h"
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from msgspec import Struct
 
-from v6cli import clock
+from v6cli import clock, procedure
 from v6cli.errors import V6Error
 from v6cli.health import checks
 from v6cli.health.gather import Facts, back
@@ -22,7 +25,10 @@ async def gateway(facts: Facts) -> list[Finding]:
     try:
         seen = await facts.gateway()
     except V6Error as error:
-        return [checks.gateway_down(error, await facts.gateway_process(), await _hosted_gateway(facts)), Finding("account", Status.UNKNOWN, "account and buying power unknown: the gateway does not answer")]
+        return [
+            checks.gateway_down(error, await facts.gateway_process(), await _hosted_gateway(facts)),
+            Finding("account", Status.UNKNOWN, "account and buying power unknown"),
+        ]
     return [*checks.gateway(seen, facts.settings), checks.account(seen.account)]
 
 
@@ -54,8 +60,13 @@ async def recorded(facts: Facts) -> list[Finding]:
         match = checks.positions_match(state.mirror, await facts.gateway())
     except V6Error:
         age = f"; last seen {clock.show_age((now - state.mirror.at).total_seconds())} ago" if state.mirror else ""
-        match = Finding("positions", Status.UNKNOWN, f"positions cannot be compared: the gateway does not answer{age}")
-    return [match, checks.sync_lag(state.mirror, now, facts.settings), checks.greeks(state.mirror, now, facts.settings), checks.alerts(state.alerts)]
+        match = Finding("positions", Status.UNKNOWN, f"positions cannot be compared with the gateway's{age}")
+    return [
+        match,
+        checks.sync_lag(state.mirror, now, facts.settings),
+        checks.greeks(state.mirror, now, facts.settings),
+        checks.alerts(state.alerts),
+    ]
 
 
 def _no_state(subject: str, error: V6Error) -> Finding:
@@ -110,9 +121,24 @@ async def errors(facts: Facts, seconds: float | None = None) -> list[Finding]:
     return [checks.errors(await facts.errors(back(span)), span)]
 
 
+_AREAS: dict[str, tuple[str, Callable[[Facts], Awaitable[list[Finding]]]]] = {
+    "trading": ("trading state", trading),
+    "gateway": ("gateway", gateway),
+    "services": ("services", services),
+    "positions": ("positions", recorded),
+    "risk": ("risk", risk),
+    "health": ("health", machine),
+}
+
+
+async def areas(facts: Facts, *names: str) -> dict[str, Sequence[Finding]]:
+    """What these areas find, side by side; all of them where none is named. One that hangs or has a bug leaves the others theirs."""
+    chosen = names or tuple(_AREAS)
+    looks = [procedure.look(subject, partial(area, facts), procedure.LONGEST_LOOK) for subject, area in map(_AREAS.__getitem__, chosen)]
+    return dict(zip(chosen, await asyncio.gather(*looks), strict=True))
+
+
 async def everything(facts: Facts) -> list[Finding]:
     """All that `v6 health` judges."""
-    import asyncio
-
-    parts = await asyncio.gather(gateway(facts), services(facts), recorded(facts), machine(facts), trading(facts))
-    return [finding for part in parts for finding in part]
+    found = await areas(facts, "gateway", "services", "positions", "health", "trading")
+    return [finding for part in found.values() for finding in part]

@@ -6,6 +6,8 @@ Nothing here judges and nothing here hides: what could not be looked up is kept 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
@@ -77,49 +79,82 @@ class Facts:
 
     async def gateway_process(self) -> list[str]:
         """Processes on this machine that look like an IB gateway."""
-        return await self._once("process", lambda: asyncio.to_thread(_gateway_processes))
+        return await self._once("process", lambda: _aside(_gateway_processes))
 
     async def services(self) -> list[ServiceState]:
         """The state of each service. Raises ServiceUnavailable."""
-        return await self._once("services", lambda: asyncio.to_thread(self._backend.status, ()))
+        return await self._once("services", lambda: _aside(self._backend.status, ()))
 
     async def state(self) -> StateFacts:
         """Mirror and alerts. Raises Unavailable."""
-        return await self._once("state", lambda: asyncio.to_thread(_look_at_state, self.home))
+        return await self._once("state", lambda: _aside(_look_at_state, self.home))
 
     async def lake_problems(self) -> list[str]:
         """What is wrong with the lake; empty when every table can be read."""
         from v6cli.lake.reader import readable
 
-        return await self._once("lake", lambda: asyncio.to_thread(readable, self.home.lake))
+        return await self._once("lake", lambda: _aside(readable, self.home.lake))
 
     async def machine(self) -> Machine:
         """Disk and memory."""
-        return await self._once("machine", lambda: asyncio.to_thread(_look_at_machine, self.home))
+        return await self._once("machine", lambda: _aside(_look_at_machine, self.home))
 
     async def errors(self, since: datetime) -> list[logs.Repeated]:
         """Errors in the logs of the services since then, the same ones counted together."""
-        return await self._once(f"errors since {since:%Y-%m-%d %H:%M}", lambda: asyncio.to_thread(self._read_errors, since))
+        return await self._once(f"errors since {since:%Y-%m-%d %H:%M}", lambda: _aside(self._read_errors, since))
 
     async def latch(self) -> Latch:
         """The trading state."""
-        return latch.read(self.home)
+        return await self._once("latch", lambda: _aside(latch.read, self.home))
 
     async def _once(self, name: str, look: Callable[[], Awaitable[T]]) -> T:
         if name not in self._found:
             self._found[name] = asyncio.ensure_future(look())
+            self._found[name].add_done_callback(_heard)
         found: T = await asyncio.shield(self._found[name])
         return found
 
     async def _look_at_gateway(self) -> GatewayFacts:
         async with self._open() as connection:
-            (positions, account), skew, may_write = await asyncio.gather(broker_account.positions_and_account(connection), _skew(connection), _may_write(connection))
+            (positions, account), skew, may_write = await asyncio.gather(
+                broker_account.positions_and_account(connection), _skew(connection), _may_write(connection)
+            )
             return GatewayFacts(account, positions, may_write, skew, connection.farms_down, connection.link_lost)
 
     def _read_errors(self, since: datetime) -> list[logs.Repeated]:
         names = [state.name for state in self._backend.status(())]
         files = [path for name in names for path in self._backend.log_files(name)]
         return logs.summarise(logs.read(files, since=since, level="error"))
+
+
+async def _aside(look: Callable[..., T], *arguments: Any) -> T:
+    """``look`` in a thread of its own. One that hangs, on a dead disk or a silent supervisor, holds up neither the other looks
+    nor the end of this process, as a thread of the loop's own pool would.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def tell(settle: Callable[[Any], None], outcome: object) -> None:
+        if not answer.done():
+            settle(outcome)
+
+    def work() -> None:
+        told: tuple[Callable[[Any], None], object]
+        try:
+            told = (answer.set_result, look(*arguments))
+        except Exception as error:  # noqa: BLE001  raised again where it is awaited
+            told = (answer.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever asked
+            loop.call_soon_threadsafe(tell, *told)
+
+    threading.Thread(target=work, daemon=True).start()
+    return await answer
+
+
+def _heard(found: asyncio.Future[Any]) -> None:
+    """What nobody waits for any more, because its step ran out of time, is no reason for a complaint of asyncio's."""
+    if not found.cancelled():
+        found.exception()
 
 
 async def _skew(connection: Connection) -> float:

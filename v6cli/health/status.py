@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from v6cli import clock
-from v6cli.errors import V6Error
 from v6cli.health import examine
 from v6cli.health.gather import Facts
 from v6cli.portfolio.greeks import roll_up
@@ -26,9 +25,7 @@ class Screen(Struct, frozen=True):
 
 async def screen(facts: Facts) -> Screen:
     """The state of a home."""
-    areas = ("trading", "gateway", "services", "positions", "risk", "health")
-    looks = (examine.trading, examine.gateway, examine.services, examine.recorded, examine.risk, examine.machine)
-    found = dict(zip(areas, await asyncio.gather(*(look(facts) for look in looks)), strict=True))
+    found = await examine.areas(facts)
     everything = [finding for part in found.values() for finding in part]
     own = facts.settings
     items: list[tuple[Column, Any]] = [
@@ -40,7 +37,7 @@ async def screen(facts: Facts) -> Screen:
     return Screen(record, exit_code(everything))
 
 
-def _summary(findings: list[Finding]) -> str:
+def _summary(findings: Sequence[Finding]) -> str:
     """What is wrong, or the first thing that is right."""
     wrong = [f"{one.status.value}: {one.text}" for one in findings if one.status is not Status.OK]
     return "; ".join(wrong) if wrong else findings[0].text
@@ -49,7 +46,7 @@ def _summary(findings: list[Finding]) -> str:
 async def _mirror(facts: Facts) -> Mirror | None:
     try:
         return (await facts.state()).mirror
-    except V6Error:
+    except Exception:  # noqa: BLE001  the areas that need it have said what is wrong
         return None
 
 
@@ -65,7 +62,10 @@ def _book(seen: Mirror | None) -> list[tuple[Column, Any]]:
         (Column("open_positions", kind="integer"), len(seen.positions)),
         (Column("net_liquidation", kind="money", unit=seen.account.currency), seen.account.net_liquidation),
         (Column("buying_power", kind="money", unit=seen.account.currency), seen.account.buying_power),
-        (Column("unrealized", kind="money", unit=seen.account.currency), None if unknown else sum(one.unrealized or 0.0 for one in seen.positions)),
+        (
+            Column("unrealized", kind="money", unit=seen.account.currency),
+            None if unknown else sum(one.unrealized or 0.0 for one in seen.positions),
+        ),
         (Column("delta", kind="greek", unit="share equivalents"), total.total.delta if known else None),
         (Column("gamma", kind="greek", unit="share equivalents per 1.00"), total.total.gamma if known else None),
         (Column("theta", kind="greek", unit="currency per day"), total.total.theta if known else None),

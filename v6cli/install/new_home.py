@@ -54,11 +54,15 @@ def make(folder: Path, profile: str, account: str = "", port: int | None = None,
 
 def _text(profile: str, account: str, port: int | None) -> str:
     own_account = f'account = "{account}"' if account else _no_account(profile)
-    own_port = f"port = {port}" if port is not None else '# port = 4002              # IB Gateway: 4001 live, 4002 paper; TWS: 7496 live, 7497 paper'
+    own_port = (
+        f"port = {port}"
+        if port is not None
+        else "# port = 4002              # IB Gateway: 4001 live, 4002 paper; TWS: 7496 live, 7497 paper"
+    )
     return _TEXT.format(profile=profile, account=own_account, port=own_port)
 
 
 def _no_account(profile: str) -> str:
     if profile == "demo":
-        return "# account = \"DU1234567\"    # the simulated gateway's"
+        return '# account = "DU1234567"    # the simulated gateway\'s'
     return '# account = ""             # until an id is set v6 looks at the one account the gateway manages, and sends nothing'

@@ -72,7 +72,9 @@ class Handles:
                 except CommitFailedError:  # a writer outside v6's lock came between, and deltalake's own retries did not help
                     self._tables.pop(name, None)
             else:
-                raise CannotWrite(f"other writers keep getting in the way of the lake's table {name}", next_step="end them, then v6 sync --force")
+                raise CannotWrite(
+                    f"other writers keep getting in the way of the lake's table {name}", next_step="end them, then v6 sync --force"
+                )
             self._made_durable(name)
         except (DeltaError, OSError) as error:
             raise CannotWrite(f"cannot write the lake's table {name} in {self.lake}: {first_line(error)}") from error

@@ -29,7 +29,9 @@ def positions(lake: Path | Snapshot, at: datetime | None = None) -> list[Positio
         _picture(snapshot)
         found = scan.select(snapshot.open("positions"), "positions", order="symbol, expiry, strike, con_id")
     else:
-        found = scan.select(snapshot.open("position_history"), "position_history", _of(_picture(snapshot, at)), order="symbol, expiry, strike, con_id")
+        found = scan.select(
+            snapshot.open("position_history"), "position_history", _of(_picture(snapshot, at)), order="symbol, expiry, strike, con_id"
+        )
     return [rows.position(row) for row in found]
 
 
@@ -61,7 +63,9 @@ def sync_runs(lake: Path, limit: int = 20) -> list[SyncRunRecord]:
     last = scan.last_sync_run(table)
     if last is None:
         return []
-    return [rows.sync_run(row) for row in scan.select(table, SYNC_RUNS, f"number > {last.number - limit}", order="number desc", limit=limit)]
+    return [
+        rows.sync_run(row) for row in scan.select(table, SYNC_RUNS, f"number > {last.number - limit}", order="number desc", limit=limit)
+    ]
 
 
 def last_run(lake: Path) -> SyncRunRecord | None:

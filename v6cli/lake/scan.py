@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 
-def select(table: DeltaTable, name: str, where: str = "", *, columns: Sequence[str] = (), order: str = "", limit: int | None = None) -> list[Row]:
+def select(
+    table: DeltaTable, name: str, where: str = "", *, columns: Sequence[str] = (), order: str = "", limit: int | None = None
+) -> list[Row]:
     """Rows of ``table``, which is the lake's table ``name`` at some version. ``where`` and ``order`` are SQL. Raises LakeUnreadable."""
     from deltalake import QueryBuilder
 

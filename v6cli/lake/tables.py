@@ -111,7 +111,9 @@ def hold_writers(lake: Path, who: str, wait: float) -> Iterator[None]:
     deadline = clock.monotonic() + wait
     while (lock := locks.try_hold(path, who)) is None:
         if clock.monotonic() >= deadline:
-            raise Refused(f"the lake is being written by {locks.holder(path) or 'another process'}", next_step="wait for it to end, then try again")
+            raise Refused(
+                f"the lake is being written by {locks.holder(path) or 'another process'}", next_step="wait for it to end, then try again"
+            )
         clock.pause_blocking(0.01)
     with lock:
         yield
@@ -158,7 +160,14 @@ def _create_table(lake: Path, table: TableSchema) -> None:
     folder = lake / table.name
     configuration = {**_CONFIGURATION, "delta.dataSkippingStatsColumns": ",".join(table.statistics)}
     try:
-        DeltaTable.create(folder, arrow_schema(table), partition_by=table.partitions, name=table.name, description=table.meaning, configuration=configuration)
+        DeltaTable.create(
+            folder,
+            arrow_schema(table),
+            partition_by=table.partitions,
+            name=table.name,
+            description=table.meaning,
+            configuration=configuration,
+        )
         durability.sync_commit(folder, 0)
         durability.sync_names(folder)
     except (DeltaError, OSError) as error:

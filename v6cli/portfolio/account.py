@@ -47,5 +47,7 @@ async def from_gateway(gateway: Gateway) -> Account:
 
 def record(known: Account) -> Record:
     """The account for showing; what IB did not state is unknown."""
-    items = [(Column(name, title, kind="money", unit=known.currency, sign=title.endswith("P&L")), getattr(known, name)) for name, title in FIELDS]
+    items = [
+        (Column(name, title, kind="money", unit=known.currency, sign=title.endswith("P&L")), getattr(known, name)) for name, title in FIELDS
+    ]
     return Record("v6.account/1", f"account {known.account} in {known.currency}", list(items), as_of=known.at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -12,7 +12,9 @@ from msgspec import Struct
 from v6cli.models import Greeks, GreekSource, Position
 from v6cli.portfolio.grouping import group
 from v6cli.results import Column, Table, bar
-from v6cli.settings import Limits
+
+if TYPE_CHECKING:
+    from v6cli.settings import Limits
 
 NAMES = ("delta", "gamma", "theta", "vega")
 
@@ -64,11 +66,16 @@ def of_position(position: Position, greeks: Greeks | None, quantity: float | Non
     return Sum(greeks.delta * size, greeks.gamma * size, greeks.theta * size, greeks.vega * size, legs=1)
 
 
+def is_known(position: Position, greeks: Greeks | None) -> bool:
+    """Whether a position may enter a sum: what has no model always, an option with its greeks."""
+    return not position.contract.is_option or (greeks is not None and greeks.known)
+
+
 def source(position: Position, greeks: Greeks | None) -> str:
     """Where the greeks of a position came from, in a word."""
     if not position.contract.is_option:
         return ""
-    return greeks.source.value if greeks else GreekSource.MISSING.value
+    return greeks.source if greeks else GreekSource.MISSING
 
 
 def roll_up(positions: Sequence[Position], greeks: Mapping[int, Greeks], by: str = "symbol") -> RollUp:
@@ -104,11 +111,15 @@ def table(rolled: RollUp, limits: Limits, at: datetime) -> Table:
     """The sums; one with an unknown leg is unknown. The bar is delta against the portfolio's limit."""
     rows = [_row(key, part, limits) for key, part in rolled.parts.items()]
     columns = (msgspec.structs.replace(COLUMNS[0], name=rolled.by), *COLUMNS[1:])
-    notes = [] if rolled.complete else [f"{rolled.total.unknown} of {rolled.total.legs} legs have no greeks: sums with them are unknown (?)"]
+    notes = (
+        [] if rolled.complete else [f"{rolled.total.unknown} of {rolled.total.legs} legs have no greeks: sums with them are unknown (?)"]
+    )
     if rolled.complete:
         used = abs(rolled.total.delta) / limits.delta, abs(rolled.total.gamma) / limits.gamma
         notes.append(f"limits: delta ±{limits.delta:g} ({used[0]:.0%} used), gamma ±{limits.gamma:g} ({used[1]:.0%} used)")
-    return Table("v6.greeks/1", f"greeks by {rolled.by}", columns, rows, [], _row("total", rolled.total, limits), at, notes, "no open positions")
+    return Table(
+        "v6.greeks/1", f"greeks by {rolled.by}", columns, rows, [], _row("total", rolled.total, limits), at, notes, "no open positions"
+    )
 
 
 def _row(key: str, part: Sum, limits: Limits) -> tuple[Any, ...]:

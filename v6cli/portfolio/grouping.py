@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -63,9 +64,12 @@ def group(positions: Sequence[Position]) -> list[Group]:
 def _group_symbol(symbol: str, positions: list[Position]) -> list[Group]:
     rest = _Rest(positions)
     groups: list[Group] = []
-    for expiry, trading_class in sorted({(one.contract.expiry, one.contract.trading_class) for one in positions if one.contract.is_option}, key=str):
-        legs = [one for one in positions if one.contract.is_option and (one.contract.expiry, one.contract.trading_class) == (expiry, trading_class)]
-        groups += _group_expiry(symbol, expiry, legs, rest)
+    chains: dict[tuple[date | None, str], list[Position]] = {}
+    for one in positions:
+        if one.contract.is_option:
+            chains.setdefault((one.contract.expiry, one.contract.trading_class), []).append(one)
+    for key in sorted(chains, key=str):
+        groups += _group_expiry(symbol, key[0], chains[key], rest)
     groups += _covered_calls(symbol, positions, rest)
     groups += _strangles(symbol, positions, rest)
     for position in positions:
@@ -81,7 +85,13 @@ def _group_expiry(symbol: str, expiry: date | None, legs: list[Position], rest: 
     for put in list(puts):
         for call in list(calls):
             if put.size == call.size and put.credit == call.credit and put.inner < call.inner + EPSILON:
-                groups.append(Group(symbol, f"iron condor {_short(expiry)}" if put.credit else f"reverse condor {_short(expiry)}", (*put.legs, *call.legs)))
+                groups.append(
+                    Group(
+                        symbol,
+                        f"iron condor {_short(expiry)}" if put.credit else f"reverse condor {_short(expiry)}",
+                        (*put.legs, *call.legs),
+                    )
+                )
                 puts.remove(put)
                 calls.remove(call)
                 break
@@ -100,11 +110,15 @@ class _Vertical(Struct, frozen=True):
 def _verticals(legs: list[Position], rest: _Rest) -> list[_Vertical]:
     """Pair each short with the nearest long of the same right and expiry."""
     found = []
+    longs = [(_strike(leg), leg) for leg in legs if leg.quantity > 0]
     for short in [leg for leg in legs if leg.quantity < 0]:
-        for long in sorted((leg for leg in legs if leg.quantity > 0), key=lambda leg: abs(_strike(leg) - _strike(short))):
-            size = min(-rest.of(short), rest.of(long))
-            if size > EPSILON:
-                found.append(_vertical(short, long, size, rest))
+        own = _strike(short)
+        while longs and rest.of(short) < -EPSILON:
+            nearest = min(longs, key=lambda one: abs(one[0] - own))
+            size = min(-rest.of(short), rest.of(nearest[1]))
+            found.append(_vertical(short, nearest[1], size, rest))
+            if rest.of(nearest[1]) <= EPSILON:
+                longs.remove(nearest)
     return found
 
 
@@ -129,8 +143,12 @@ def _covered_calls(symbol: str, positions: list[Position], rest: _Rest) -> list[
 
 def _strangles(symbol: str, positions: list[Position], rest: _Rest) -> list[Group]:
     groups = []
-    for put in [one for one in positions if one.contract.right == "P"]:
-        for call in [one for one in positions if one.contract.right == "C" and one.contract.expiry == put.contract.expiry]:
+    calls: dict[date | None, list[Position]] = {}
+    for one in positions:
+        if one.contract.right == "C" and rest.of(one):
+            calls.setdefault(one.contract.expiry, []).append(one)
+    for put in [one for one in positions if one.contract.right == "P" and rest.of(one)]:
+        for call in calls.get(put.contract.expiry, ()):
             sign = 1.0 if rest.of(put) > 0 else -1.0
             size = min(abs(rest.of(put)), abs(rest.of(call))) if rest.of(put) * rest.of(call) > 0 else 0.0
             if size > EPSILON:
@@ -151,5 +169,6 @@ def _strike(position: Position) -> float:
     return position.contract.strike or 0.0
 
 
+@lru_cache(maxsize=256)
 def _short(expiry: date | None) -> str:
     return expiry.strftime("%d%b%y").lstrip("0") if expiry else "?"

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from v6cli.models import Account, Greeks, Position
-from v6cli.portfolio.greeks import RollUp, of_position, roll_up
+from v6cli.portfolio.greeks import RollUp, is_known, roll_up
 from v6cli.procedure import Finding, Fix, Status, verdict
 from v6cli.results import Column, Table, bar
 from v6cli.settings import Limits
@@ -37,7 +37,7 @@ class Measure(Struct, frozen=True):
 def measure(positions: Sequence[Position], greeks: Mapping[int, Greeks], account: Account | None, limits: Limits) -> list[Measure]:
     """Delta, gamma and the largest symbol against their limits."""
     rolled = roll_up(positions, greeks)
-    silent = next((str(one.contract) for one in positions if of_position(one, greeks.get(one.contract.con_id)).unknown), "")
+    silent = next((str(one.contract) for one in positions if not is_known(one, greeks.get(one.contract.con_id))), "")
     return [
         _greek("delta", rolled, silent, limits.delta, limits.near, "share equivalents"),
         _greek("gamma", rolled, silent, limits.gamma, limits.near, "share equivalents per 1.00"),
@@ -58,12 +58,17 @@ COLUMNS = (
 
 def outdated(measures: Sequence[Measure]) -> list[Measure]:
     """The same limits with their values unknown, for a book that is too old."""
-    return [msgspec.structs.replace(one, value=None, status=Status.UNKNOWN, text=f"{one.name} unknown: the book is too old") for one in measures]
+    return [
+        msgspec.structs.replace(one, value=None, status=Status.UNKNOWN, text=f"{one.name} unknown: the book is too old") for one in measures
+    ]
 
 
 def table(measures: Sequence[Measure], found: Sequence[Finding], at: datetime | None) -> Table:
     """The limits with how much of each is used."""
-    rows = [(one.name, one.status.value, _amount(one, one.value), _amount(one, one.limit), one.used, bar(one.used), one.text) for one in measures]
+    rows = [
+        (one.name, one.status.value, _amount(one, one.value), _amount(one, one.limit), one.used, bar(one.used), one.text)
+        for one in measures
+    ]
     notes = [one.text for one in found if not measures or one.text not in {measure.text for measure in measures}]
     return Table("v6.risk/1", "risk", COLUMNS, list(rows), as_of=at, verdict=verdict(found), notes=notes, empty="nothing to measure")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from v6cli.errors import UsageError
 from v6cli.models import Greeks, Position
-from v6cli.portfolio.greeks import of_position, source
+from v6cli.portfolio.greeks import is_known, of_position, source
 from v6cli.portfolio.grouping import Leg, group
 from v6cli.results import Column, Group, Table
 
@@ -32,9 +32,12 @@ COLUMNS = (
 )
 SORTS = ("group", "symbol", "expiry", "strike", "quantity", "value", "pnl", "dte", "delta", "gamma", "theta", "vega")
 _INDEX = {column.name: number for number, column in enumerate(COLUMNS)}
+_SUMMED = tuple(_INDEX[name] for name in ("value", "pnl", "delta", "gamma", "theta", "vega"))
 
 
-def table(positions: Sequence[Position], greeks: Mapping[int, Greeks], today: date, as_of: datetime, *, symbol: str = "", sort: str = "group") -> Table:
+def table(
+    positions: Sequence[Position], greeks: Mapping[int, Greeks], today: date, as_of: datetime, *, symbol: str = "", sort: str = "group"
+) -> Table:
     """The positions as a table; ``symbol`` picks one underlying. Raises UsageError for an unknown way to sort."""
     if sort not in SORTS:
         raise UsageError(f"cannot sort by {sort!r}; there are: {', '.join(SORTS)}")
@@ -71,21 +74,35 @@ def _row(name: str, leg: Leg, greeks: Greeks | None, today: date, as_of: datetim
     pnl = None if position.unrealized is None else position.unrealized * leg.share
     dte = (own.expiry - today).days if own.expiry else None
     age = (as_of - greeks.at).total_seconds() if greeks and own.is_option else None
-    return (own.symbol, own.expiry, own.strike, own.right, leg.quantity, position.price, value, pnl, dte, *numbers, name, source(position, greeks), age)
+    return (
+        own.symbol,
+        own.expiry,
+        own.strike,
+        own.right,
+        leg.quantity,
+        position.price,
+        value,
+        pnl,
+        dte,
+        *numbers,
+        name,
+        source(position, greeks),
+        age,
+    )
 
 
 def _total(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Sums of value, P&L and greeks; a sum with an unknown part is unknown."""
     total: list[Any] = [""] * len(COLUMNS)
     total[0] = "total"
-    for name in ("value", "pnl", "delta", "gamma", "theta", "vega"):
-        values = [row[_INDEX[name]] for row in rows]
-        total[_INDEX[name]] = None if None in values else sum(values)
+    for number in _SUMMED:
+        values = [row[number] for row in rows]
+        total[number] = None if None in values else sum(values)
     return tuple(total)
 
 
 def _notes(positions: Sequence[Position], greeks: Mapping[int, Greeks]) -> list[str]:
-    unknown = [one for one in positions if of_position(one, greeks.get(one.contract.con_id)).unknown]
+    unknown = [one for one in positions if not is_known(one, greeks.get(one.contract.con_id))]
     unpriced = [one for one in positions if one.value is None]
     notes = []
     if unknown:
@@ -98,5 +115,3 @@ def _notes(positions: Sequence[Position], greeks: Mapping[int, Greeks]) -> list[
 def _sortable(value: Any) -> tuple[bool, Any]:
     """Unknown values last."""
     return (value is None, str(value) if isinstance(value, date) else value if value is not None else 0)
-
-

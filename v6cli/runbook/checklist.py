@@ -48,7 +48,9 @@ def evidence(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {
         outcome.step.name: {
             "seconds": round(outcome.seconds, 3),
-            "findings": [{"subject": one.subject, "status": one.status.value, "text": one.text, "next": next_step(one)} for one in outcome.findings],
+            "findings": [
+                {"subject": one.subject, "status": one.status.value, "text": one.text, "next": next_step(one)} for one in outcome.findings
+            ],
         }
         for outcome in outcomes
     }
@@ -57,7 +59,12 @@ def evidence(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 def explanation(procedure: Procedure) -> Table:
     """What each step looks at, and why."""
     rows: list[tuple[Any, ...]] = [(step.title, step.explain) for step in procedure.steps]
-    return Table(f"v6.{procedure.name}-steps/1", procedure.title, (Column("step"), Column("explanation", title="looks at, and why", wraps=True)), rows)
+    return Table(
+        f"v6.{procedure.name}-steps/1",
+        procedure.title,
+        (Column("step"), Column("explanation", title="looks at, and why", wraps=True)),
+        rows,
+    )
 
 
 def _shown(outcome: Outcome, *, every: bool) -> list[Finding]:

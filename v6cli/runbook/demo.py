@@ -82,7 +82,9 @@ def start(home: Home, backend: Backend, report: Report) -> None:
         if _synced_since(home, began):
             return
         clock.pause_blocking(0.1)
-    raise ServiceUnavailable(f"no sync ended within {LONGEST_FIRST_SYNC:g} s", next_step=f"v6 --home {home} logs --service v6-position-sync")
+    raise ServiceUnavailable(
+        f"no sync ended within {LONGEST_FIRST_SYNC:g} s", next_step=f"v6 --home {home} logs --service v6-position-sync"
+    )
 
 
 def stop(backend: Backend, report: Report) -> None:

@@ -81,7 +81,9 @@ def records_backwards(source: Path, since: datetime | None = None) -> Iterator[L
 
 def last_line(sources: Sequence[Path]) -> str:
     """The newest record of these files, as one line: of a stack trace its last, which says what happened. Empty where there is none."""
-    newest = max((line for source in sources for line in itertools.islice(records_backwards(source), 1)), key=lambda line: line.at, default=None)
+    newest = max(
+        (line for source in sources for line in itertools.islice(records_backwards(source), 1)), key=lambda line: line.at, default=None
+    )
     return newest.text.splitlines()[-1].strip() if newest else ""
 
 

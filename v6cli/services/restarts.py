@@ -6,7 +6,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
-_EVENT = re.compile(rb" (?:INFO|WARN|CRIT) (?:(spawned): '([^']+)'|(exited): (\S+) \(.*; (not expected|expected)\)|(stopped|gave up): (\S+) |(supervisord started) )")
+_EVENT = re.compile(
+    rb" (?:INFO|WARN|CRIT) (?:(spawned): '([^']+)'|(exited): (\S+) \(.*; (not expected|expected)\)|(stopped|gave up): (\S+) |(supervisord started) )"
+)
 
 
 def count_restarts(log: Path) -> Counter[str]:

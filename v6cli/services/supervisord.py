@@ -128,7 +128,9 @@ class Supervisord:
         deadline = clock.monotonic() + wait
         while (lock := locks.try_hold(path, "v6 services")) is None:
             if clock.monotonic() >= deadline:
-                raise ServiceUnavailable(f"the services are being started by {locks.holder(path) or 'another process'}", next_step="v6 services status")
+                raise ServiceUnavailable(
+                    f"the services are being started by {locks.holder(path) or 'another process'}", next_step="v6 services status"
+                )
             clock.pause_blocking(POLL)
         with lock:
             yield
@@ -186,7 +188,9 @@ class Supervisord:
             )  # fmt: skip
         if started.returncode != 0 or not self._settle(report):
             said = [line for line in started.stderr.splitlines() if line and not line.startswith("For help")]
-            raise ServiceUnavailable(f"the supervisor did not start: {said[-1] if said else 'it does not answer'}", next_step=f"read {self.log}")
+            raise ServiceUnavailable(
+                f"the supervisor did not start: {said[-1] if said else 'it does not answer'}", next_step=f"read {self.log}"
+            )
         report(Note(f"supervisor started (pid {self.ask('getPID')})"))
 
     def _write_conf(self) -> None:
@@ -235,7 +239,9 @@ class Supervisord:
 
         report(StepEnded(name, "unhealthy", why))
         line = last_line(self.log_files(name))
-        raise ServiceUnavailable(f"{name} did not start: {why}" + (f"; its last line: {line}" if line else ""), next_step=f"v6 logs --service {name}")
+        raise ServiceUnavailable(
+            f"{name} did not start: {why}" + (f"; its last line: {line}" if line else ""), next_step=f"v6 logs --service {name}"
+        )
 
     def _stop_one(self, name: str, report: Report) -> None:
         """Stop a service and prove it gone, with everything it started. Without a supervisor its leftovers are ended."""
@@ -269,7 +275,9 @@ class Supervisord:
         found = self.left_over(name)
         proof = processes.end(found, self.timing.stop)
         if not proof.gone:
-            raise OutcomeUnknown(f"process {', '.join(map(str, proof.survivors))} of {name or 'the services'} still runs", next_step="v6 services status")
+            raise OutcomeUnknown(
+                f"process {', '.join(map(str, proof.survivors))} of {name or 'the services'} still runs", next_step="v6 services status"
+            )
         return ", ".join(f"{process.name} (pid {process.pid})" for process in found)
 
     def _await_death(self, within: float) -> bool:
@@ -288,4 +296,6 @@ class Supervisord:
 
         found = processes.find(rf"supervisor\.supervisord -c {re.escape(str(self._conf))}$")
         if not processes.end(found, grace=2.0).gone or not self._await_death(5.0):
-            raise OutcomeUnknown(f"a supervisor of {self.home} lives and cannot be ended", next_step=f"find who holds {self._lifetime} and end it")
+            raise OutcomeUnknown(
+                f"a supervisor of {self.home} lives and cannot be ended", next_step=f"find who holds {self._lifetime} and end it"
+            )

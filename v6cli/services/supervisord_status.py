@@ -12,7 +12,14 @@ from v6cli.services.backend import ServiceState, State
 if TYPE_CHECKING:
     from v6cli.services.supervisord import Supervisord
 
-_STATES: dict[str, State] = {"RUNNING": "running", "STARTING": "starting", "BACKOFF": "starting", "STOPPING": "stopping", "STOPPED": "stopped", "FATAL": "failed"}
+_STATES: dict[str, State] = {
+    "RUNNING": "running",
+    "STARTING": "starting",
+    "BACKOFF": "starting",
+    "STOPPING": "stopping",
+    "STOPPED": "stopped",
+    "FATAL": "failed",
+}
 
 
 def states(host: Supervisord, names: Sequence[str]) -> list[ServiceState]:
@@ -22,7 +29,10 @@ def states(host: Supervisord, names: Sequence[str]) -> list[ServiceState]:
     hosted = {service.name for service in host.services}
     lives = host.lives()
     if not lives and not host.socket.exists():
-        return [ServiceState(name, "stopped", last_line=last_line(host.log_files(name))) if name in hosted else ServiceState(name, "absent") for name in names]
+        return [
+            ServiceState(name, "stopped", last_line=last_line(host.log_files(name))) if name in hosted else ServiceState(name, "absent")
+            for name in names
+        ]
     try:
         if not lives:
             raise ServiceUnavailable("the supervisor was killed")

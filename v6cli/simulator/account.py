@@ -1,49 +1,100 @@
-"""The simulated account: cash, positions, orders and the fills of the day."""
+"""The simulated account: its cash and positions, the fills of the day, and what all that is worth."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import date, datetime
 
+from v6cli.models import Contract
 from v6cli.simulator.holdings import Holding, build
 from v6cli.simulator.market import Market
-from v6cli.simulator.orders import Execution, Order, fills_of_today, order_of, working
+from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.scenario import Scenario
+from v6cli.simulator.scripted import fills_of_today, order_of
 from v6cli.simulator.sessions import day_of
 from v6cli.simulator.valuation import Standing, standing
 
 
 class Account:
-    """What the gateway keeps for its account. ``holdings`` is keyed by contract id; ``orders`` are those still alive."""
+    """What the gateway keeps for its account. ``holdings`` is keyed by contract id; ``own_fills`` are of orders placed here."""
 
     def __init__(self, scenario: Scenario, market: Market, now: datetime) -> None:
         self.id = scenario.account.id
         self.ids = [scenario.account.id, *scenario.account.others]
         self.cash = scenario.account.cash
-        self.holdings: dict[int, Holding] = {holding.contract.con_id: holding for holding in build(scenario, market, now)}
-        self.orders: list[Order] = working(scenario, self.holdings.values(), day_of(now).toordinal())
+        self.initial: list[Holding] = build(scenario, market, now)
+        self.holdings: dict[int, Holding] = {
+            holding.contract.con_id: Holding(*(getattr(holding, name) for name in Holding.__struct_fields__)) for holding in self.initial
+        }
+        self.own_fills: list[Execution] = []
         self._market = market
         self._scenario = scenario
-        self._day = day_of(now)
-        self._own_fills: list[Execution] = []
         self._valued: tuple[datetime, Standing] | None = None
 
     def fills(self, now: datetime) -> list[Execution]:
         """Today's executions up to ``now``, in the order they happened; IB forgets earlier days."""
         today = day_of(now)
-        scripted = fills_of_today(self._scenario, self.holdings.values(), self._market, now)
-        own = [fill for fill in self._own_fills if day_of(fill.at) == today]
-        return sorted([*scripted, *own], key=lambda fill: (fill.at, fill.exec_id))
+        own = [fill for fill in self.own_fills if day_of(fill.at) == today]
+        return sorted([*self._scripted(now), *own], key=lambda fill: (fill.at, fill.exec_id))
 
-    def completed(self, now: datetime) -> list[Order]:
-        """Orders that came to their end today."""
-        return [order_of(fill) for fill in self.fills(now)]
+    def scripted_orders(self, now: datetime) -> list[Order]:
+        """The completed orders behind the scenario's own fills of today."""
+        return [order_of(fill) for fill in self._scripted(now)]
+
+    def _scripted(self, now: datetime) -> list[Execution]:
+        # They name what the account began with, whether or not it is still held.
+        return fills_of_today(self._scenario, self.initial, self._market, now)
 
     def standing(self, now: datetime) -> Standing:
         """The account's worth at ``now``; several questions about the same moment cost one valuation."""
         if self._valued is None or self._valued[0] != now:
-            self._valued = (now, standing(list(self.holdings.values()), self.cash, self.fills(now), self._market, now))
+            self._valued = (now, self.supposing(now, [], 0.0))
         return self._valued[1]
+
+    def supposing(self, now: datetime, changes: Iterable[tuple[Contract, float]], spent: float) -> Standing:
+        """The worth if these quantities were added to the positions, and ``spent`` taken from the cash."""
+        held = dict(self.holdings)
+        for contract, quantity in changes:
+            old = held.get(contract.con_id)
+            held[contract.con_id] = Holding(contract, quantity + (old.quantity if old else 0.0), old.average_cost if old else 0.0)
+        left = [holding for holding in held.values() if holding.quantity]
+        return standing(left, self.cash - spent, self.fills(now), self._market, now)
 
     def empty(self, now: datetime) -> Standing:
         """The worth of an account that holds nothing."""
         return standing([], 0.0, [], self._market, now)
+
+    def trade(self, contract: Contract, quantity: float, price: float, fee: float, order_ref: str = "") -> float | None:
+        """Add ``quantity`` (negative when sold) at ``price`` per share; return the P&L that this realizes, None when it only opens.
+
+        Average costs carry the fees of opening, as IB's do; what is realized is after all fees.
+        """
+        self._valued = None
+        self.cash = round(self.cash - quantity * price * contract.multiplier - fee, 6)
+        holding = self.holdings.setdefault(contract.con_id, Holding(contract, 0.0, 0.0, order_ref))
+        unit, held = price * contract.multiplier, holding.quantity
+        closing = min(abs(held), abs(quantity)) if held * quantity < 0 else 0.0
+        closing_fee = fee * closing / abs(quantity)
+        realized = None
+        if closing:
+            realized = round(closing * (unit - holding.average_cost) * (1 if held > 0 else -1) - closing_fee, 4)
+        opening = quantity + (closing if held > 0 else -closing) if closing else quantity
+        kept = held + quantity - opening
+        if opening:
+            cost = kept * holding.average_cost + opening * unit + fee - closing_fee
+            holding.average_cost = round(cost / (held + quantity), 8)
+        holding.quantity = held + quantity
+        if not holding.quantity:
+            del self.holdings[contract.con_id]
+        return realized
+
+    def restore(self, cash: float, initial: list[Holding], holdings: list[Holding], fills: list[Execution]) -> None:
+        """Take up what was saved in place of what the scenario begins with."""
+        self._valued = None
+        self.cash, self.initial, self.own_fills = cash, initial, fills
+        self.holdings.clear()
+        self.holdings.update({holding.contract.con_id: holding for holding in holdings})
+
+    def forget_before(self, day: date) -> None:
+        """Drop fills of days before ``day``."""
+        self.own_fills = [fill for fill in self.own_fills if day_of(fill.at) >= day]

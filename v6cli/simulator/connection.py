@@ -54,6 +54,7 @@ class Connection(asyncio.Protocol):
         self.market_data_type = 1
         self.streams: dict[int, Stream] = {}
         self.bars: dict[int, Bars] = {}
+        self.positions = False
         self.account_updates: str | None = None
         self.summaries: dict[int, list[str]] = {}
         self.pnl: dict[int, int | None] = {}
@@ -180,7 +181,8 @@ class Connection(asyncio.Protocol):
             self.send(*fields)
 
     def flush(self) -> None:
-        """Hand over what is gathered to the socket."""
+        """Hand over what is gathered to the socket, once what it tells of is saved."""
+        self.gateway.save()
         if self._transport is not None and not self._transport.is_closing() and self._outgoing:
             self._transport.write(b"".join(self._outgoing))
         self._outgoing.clear()

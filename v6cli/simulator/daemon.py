@@ -21,7 +21,9 @@ async def serve(scenario: Scenario, port: int, report: Report) -> None:
     try:
         bound = await gateway.start(port)
     except OSError as error:
-        raise ServiceUnavailable(f"cannot listen on 127.0.0.1:{port}: {error.strerror}", next_step="choose another port with --port") from error
+        raise ServiceUnavailable(
+            f"cannot listen on 127.0.0.1:{port}: {error.strerror}", next_step="choose another port with --port"
+        ) from error
     report(Note(f"simulated gateway at 127.0.0.1:{bound}, account {scenario.account.id}{': ' + scenario.title if scenario.title else ''}"))
     try:
         await stop.wait()

@@ -19,6 +19,7 @@ _PERIODS = np.array([10 * _DAY, 3.3 * _DAY, 1.1 * _DAY, 32_000.0, 10_800.0, 3_60
 _HEIGHTS = np.sqrt(_PERIODS / _DAY)
 #: Standard deviation of the sum's change over one day, before it is divided by it (measured over 200 seeds).
 _DAILY_DEVIATION = 0.99
+_FEW = 256
 
 
 def stream(seed: int, name: str) -> int:
@@ -26,10 +27,11 @@ def stream(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "big")
 
 
-def scatter(seed: int, indices: NDArray[np.int64]) -> Floats:
-    """A fixed random number in [-1, 1) for each index (splitmix64's finalizer)."""
+def scatter(seed: int | NDArray[np.uint64], indices: NDArray[np.int64]) -> Floats:
+    """A fixed random number in [-1, 1) for each index (splitmix64's finalizer); seeds may differ along a first axis."""
+    start = np.uint64(seed) if isinstance(seed, int) else seed
     with np.errstate(over="ignore"):
-        mixed = indices.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+        mixed = indices.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + start
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed ^= mixed >> np.uint64(31)
@@ -43,12 +45,22 @@ def indices(*numbers: int) -> NDArray[np.int64]:
 
 def walk(seed: int, moments: Floats) -> Floats:
     """Where the walk stands at each moment (seconds since 1970), in standard deviations of a day's change; within about 6."""
+    seeds = np.array([(seed + number * 0xD1B54A32D192ED03) % (1 << 64) for number in range(len(_PERIODS))], np.uint64)
     total = np.zeros(moments.shape)
-    for number, (period, height) in enumerate(zip(_PERIODS, _HEIGHTS, strict=True)):
-        phase = moments / period
-        step = np.floor(phase).astype(np.int64)
-        part = phase - step
-        part = part * part * (3 - 2 * part)
-        octave = (seed + number * 0xD1B54A32D192ED03) % (1 << 64)
-        total += height * ((1 - part) * scatter(octave, step) + part * scatter(octave, step + 1))
+    # Few moments are looked at in all waves at once; many, wave by wave, or they would fill the memory.
+    width = len(_PERIODS) if moments.size <= _FEW else 1
+    for first in range(0, len(_PERIODS), width):
+        for wave in _waves(seeds[first : first + width], _PERIODS[first : first + width], _HEIGHTS[first : first + width], moments):
+            total += wave
     return total / _DAILY_DEVIATION
+
+
+def _waves(seeds: NDArray[np.uint64], periods: Floats, heights: Floats, moments: Floats) -> Floats:
+    """Each wave's part at each moment, waves along the first axis."""
+    across = (len(periods),) + (1,) * moments.ndim
+    phase = moments / periods.reshape(across)
+    step = np.floor(phase).astype(np.int64)
+    part = phase - step
+    part = part * part * (3 - 2 * part)
+    near, next_ = (scatter(seeds.reshape(across), step + ahead) for ahead in (0, 1))
+    return np.asarray(heights.reshape(across) * ((1 - part) * near + part * next_))

@@ -34,8 +34,8 @@ class Computation(Struct, frozen=True):
     spot: float
 
 
-class Quote(Struct, frozen=True):
-    """Prices per share, -1 where there is none, with sizes in contracts or shares; computations are None when unknown."""
+class Prices(Struct, frozen=True):
+    """Both sides and the last price, per share, -1 where there is none, with sizes in contracts or shares."""
 
     bid: float
     ask: float
@@ -43,6 +43,11 @@ class Quote(Struct, frozen=True):
     ask_size: int
     last: float
     last_size: int
+
+
+class Quote(Prices, frozen=True):
+    """All that a market-data line shows, prices per share; computations are None when unknown."""
+
     close: float
     opened: float
     high: float
@@ -70,36 +75,55 @@ class Quoter:
         closes = self._market.previous_close(contracts, now)
         bids, asks = _sides(contracts, values)
         alive = [frozen or moment >= now.timestamp() for moment in moments.tolist()]
-        found = [
-            self._quote(contract, (float(bids[row]), float(asks[row])), float(values.price[row]), float(closes[row]), now, alive=alive[row])
-            for row, contract in enumerate(contracts)
-        ]
+        found = []
+        for row, contract in enumerate(contracts):
+            sides = self._prices(contract, float(bids[row]), float(asks[row]), float(values.price[row]), now, alive=alive[row])
+            found.append(self._quote(contract, sides, float(closes[row]), now))
         return self._with_computations(contracts, values, found, alive)
 
-    def _quote(self, contract: Contract, sides: tuple[float, float], value: float, close: float, now: datetime, *, alive: bool) -> Quote:
-        bid, ask = sides
+    def prices(self, contracts: Sequence[Contract], now: datetime) -> list[Prices]:
+        """What orders are matched against: the sides that a quote of each contract shows now."""
+        if not contracts:
+            return []
+        moments = self._market.live_moments(contracts, now)
+        values = self._market.values(contracts, moments)
+        bids, asks = _sides(contracts, values)
+        return [
+            self._prices(contract, float(bids[row]), float(asks[row]), float(values.price[row]), now, alive=moments[row] >= now.timestamp())
+            for row, contract in enumerate(contracts)
+        ]
+
+    def _prices(self, contract: Contract, bid: float, ask: float, value: float, now: datetime, *, alive: bool) -> Prices:
         state = self._holdings[contract.con_id].quote if contract.con_id in self._holdings else "normal"
         minute = int(now.timestamp()) // 60
         sizes = (noise.scatter(contract.con_id, np.arange(minute, minute + 3)) + 1.0) / 2
-        step = _step(contract, value)
-        last = round(max(step, round(value / step) * step), 4)
-        opened, high, low = self._day_range(contract, now, last)
         index = self._market.listings[contract.symbol].is_index and not contract.is_option
         offered = alive and not index and state != "none"
         wanted = offered and state != "no-bid" and bid > 0
         lots = 100 if not contract.is_option else 1
-        return Quote(
+        return Prices(
             bid=bid if wanted else NO_PRICE,
             ask=ask if offered else NO_PRICE,
             bid_size=lots * (1 + int(sizes[0] * 80)) if wanted else 0,
             ask_size=lots * (1 + int(sizes[1] * 80)) if offered else 0,
-            last=NO_PRICE if state == "none" else last,
+            last=NO_PRICE if state == "none" else _on_step(contract, value),
             last_size=0 if state == "none" or index else lots * (1 + int(sizes[2] * 9)),
-            close=round(max(step, round(close / step) * step), 4),
+        )
+
+    def _quote(self, contract: Contract, sides: Prices, close: float, now: datetime) -> Quote:
+        opened, high, low = self._day_range(contract, now, sides.last)
+        return Quote(
+            bid=sides.bid,
+            ask=sides.ask,
+            bid_size=sides.bid_size,
+            ask_size=sides.ask_size,
+            last=sides.last,
+            last_size=sides.last_size,
+            close=_on_step(contract, close),
             opened=opened,
             high=high,
             low=low,
-            volume=0 if state == "none" else self._volume(contract, now),
+            volume=0 if sides.last == NO_PRICE else self._volume(contract, now),
         )
 
     def _day_range(self, contract: Contract, now: datetime, last: float) -> tuple[float, float, float]:
@@ -176,6 +200,11 @@ def _sides(contracts: Sequence[Contract], values: Values) -> tuple[Floats, Float
 
 def _steps(contracts: Sequence[Contract], prices: Floats) -> Floats:
     return np.array([_step(contract, float(price)) for contract, price in zip(contracts, prices, strict=True)])
+
+
+def _on_step(contract: Contract, price: float) -> float:
+    step = _step(contract, price)
+    return round(max(step, round(price / step) * step), 4)
 
 
 def _step(contract: Contract, price: float) -> float:

@@ -137,11 +137,17 @@ class StockSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything the simulated gateway starts from. ``market`` is open ``always`` or by the ``exchange``'s hours."""
+    """Everything the simulated gateway starts from. ``market`` is open ``always`` or by the ``exchange``'s hours.
+
+    ``master_client`` hears of every client's orders. ``cancel_seconds`` pass between a cancel and its taking effect, in home
+    time: an order may still fill in them.
+    """
 
     title: str = ""
     seed: int = 1
     market: Literal["always", "exchange"] = "always"
+    master_client: int = 2
+    cancel_seconds: float = 0.0
     account: AccountSpec = AccountSpec()
     positions: list[PositionSpec] = []
     strategies: list[StrategySpec] = []

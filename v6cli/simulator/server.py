@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 from v6cli import clock
+from v6cli.errors import CannotWrite
 from v6cli.models import Contract
 from v6cli.simulator import answers, faults
+from v6cli.simulator import state as states
 from v6cli.simulator.account import Account
+from v6cli.simulator.book import Book
 from v6cli.simulator.chains import Chains
 from v6cli.simulator.connection import Connection
+from v6cli.simulator.desk import Desk
 from v6cli.simulator.faults import Faults, Parameter
+from v6cli.simulator.floor import Floor
 from v6cli.simulator.holdings import stock_listing
 from v6cli.simulator.market import Market
 from v6cli.simulator.quotes import Quoter
 from v6cli.simulator.scenario import Scenario
-from v6cli.simulator.sessions import Calendar, Exchange, new_york_exchanges
+from v6cli.simulator.scripted import working
+from v6cli.simulator.sessions import Calendar, Exchange, day_of, new_york_exchanges
 from v6cli.simulator.wire import Request
 
 logger = logging.getLogger(__name__)
 
 _LISTENING_BACKLOG = 100
 _PATIENCE_SECONDS = 30.0
+_IDS_AHEAD = 100
 _FARMS = {"usfarm": 2104, "usopt": 2104, "ushmds": 2106, "secdefil": 2158}
 _FARM_WORDS = {
     2103: "Market data farm connection is broken",
@@ -38,7 +46,8 @@ class Gateway:
     """A simulated IB gateway for one account.
 
     ``connections`` are all open sockets, ``clients`` those that started the API, by client id. ``quotes_every`` and
-    ``account_every`` are wall seconds between pushes. Positions are resolved when it is made: raises BadConfiguration.
+    ``account_every`` are wall seconds between pushes. The file ``state`` keeps account, orders and ids across restarts.
+    Positions are resolved when the gateway is made, unless they were saved there: raises BadConfiguration.
     """
 
     def __init__(
@@ -49,14 +58,31 @@ class Gateway:
         quotes_every: float = 1.0,
         account_every: float = 3.0,
         pacing: bool = True,
+        state: Path | None = None,
     ) -> None:
         self.scenario = scenario
         self.pacing = pacing
         self.exchange = Exchange(always=scenario.market == "always", calendar=calendar)
         self.market = Market(scenario.seed, self.exchange, [stock_listing(stock) for stock in scenario.stocks])
         self.chains = Chains(self.exchange, self.market.listings)
-        self.account = Account(scenario, self.market, clock.now())
+        now = clock.now()
+        self.account = Account(scenario, self.market, now)
         self.quoter = Quoter(self.market, self.account.holdings)
+        self._state = state
+        self._unsaved = state is not None
+        self._next_ids: dict[int, int] = {}
+        self._saved_ids: dict[int, int] = {}
+        saved = states.load(state, self.account.id, scenario.seed) if state is not None else None
+        if saved is None:
+            self.book = Book(working(scenario, self.account.initial, day_of(now).toordinal()))
+        else:
+            self.account.restore(saved.cash, saved.initial, saved.holdings, saved.fills)
+            self.book = Book(saved.alive, saved.ended, saved.highest_ids, saved.numbers)
+            self._next_ids, self._saved_ids = dict(saved.next_ids), dict(saved.next_ids)
+        self.announcer = answers.Announcer(self)
+        reached = min(saved.at, now) if saved is not None else now
+        self.floor = Floor(self.book, self.account, self.market, self.chains, self.quoter, self.announcer, reached)
+        self.desk = Desk(self.account, self.floor, self.announcer, scenario.cancel_seconds)
         self.faults = Faults()
         for entry in scenario.faults:
             parameters: dict[str, Parameter] = {key: value for key, value in entry.items() if key != "name"}
@@ -64,12 +90,11 @@ class Gateway:
         self.faults.changed = self._announce
         self._connections: dict[Connection, None] = {}
         self._clients: dict[int, Connection] = {}
-        self._next_ids: dict[int, int] = {}
         self._quotes_every = quotes_every
         self._account_every = account_every
         self._server: asyncio.Server | None = None
         self._beat: asyncio.Task[None] | None = None
-        for order in self.account.orders:
+        for order in self.book.alive:
             self.use_id(order.client_id, order.order_id)
 
     @property
@@ -103,6 +128,7 @@ class Gateway:
             await clock.pause(0)
         if self._server is not None:
             await self._server.wait_closed()
+        self.save()
         self._server = self._beat = None
 
     # What connections report.
@@ -122,7 +148,11 @@ class Gateway:
         if connection.client_id is None and request.kind != answers.START_API:
             connection.error(-1, 504, "Not connected")
             return
-        answers.HANDLERS.get(request.kind, answers.refuse)(connection, request)
+        try:
+            self.floor.advance(clock.now())
+            answers.HANDLERS.get(request.kind, answers.refuse)(connection, request)
+        finally:
+            self.announcer.flush()
         if connection.client_id is not None and request.id > 0:
             self.use_id(connection.client_id, request.id)
 
@@ -143,8 +173,29 @@ class Gateway:
     def use_id(self, client_id: int, used: int) -> None:
         """Note that ``used`` is taken."""
         # Ids are Java's ints at the real gateway, and none is issued past the largest.
-        if used < (1 << 31) - 1:
-            self._next_ids[client_id] = max(self.next_id(client_id), used + 1)
+        if self.next_id(client_id) <= used < (1 << 31) - 1:
+            self._next_ids[client_id] = used + 1
+            if self._state is not None and used >= self._saved_ids.get(client_id, 0):
+                # Ids are saved some way ahead: not every request costs a write.
+                self._saved_ids[client_id] = min(used + _IDS_AHEAD, (1 << 31) - 1)
+                self.changed()
+
+    # What outlives this process.
+
+    def changed(self) -> None:
+        """Note that something has to be saved before it is told."""
+        self._unsaved = self._state is not None
+
+    def save(self) -> None:
+        """Save what has changed since the last time."""
+        if not self._unsaved or self._state is None:
+            return
+        try:
+            states.save(self._state, self.account, self.book, self._saved_ids, self.scenario.seed, clock.now())
+            self._unsaved = False
+        except CannotWrite as error:
+            # Better a gateway without memory than none; the next change tries again.
+            logger.warning("%s", error.message)
 
     # Farms and faults.
 
@@ -184,6 +235,9 @@ class Gateway:
             for connection in self.connections:
                 connection.waited(self._quotes_every, _PATIENCE_SECONDS)
             try:
+                self.floor.advance(clock.now())
+                self.announcer.flush()
+                self.save()
                 answers.push(self, account=due)
             except Exception:
                 # A subscription that cannot be served must not silence the others for good.

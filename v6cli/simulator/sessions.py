@@ -100,11 +100,30 @@ class Exchange:
         ends = self.close_of(day) if contract.expiry == day else new_york(day + timedelta(days=1), time(0))
         return [(new_york(day, time(0)), ends)]
 
-    def is_open(self, contract: Contract, moment: datetime) -> bool:
-        """Whether the contract trades now."""
+    def is_open(self, contract: Contract, moment: datetime, *, liquid: bool = False) -> bool:
+        """Whether the contract trades now; ``liquid`` leaves out the thin hours."""
+        span = self.session_at(contract, moment, liquid=liquid)
+        return span is not None and span[0] <= moment
+
+    def session_at(self, contract: Contract, moment: datetime, *, liquid: bool = False) -> Span | None:
+        """The session that the contract is in, or else its next one; None when it trades no more."""
         today = day_of(moment)
         # The night session of index products begins on the evening before its day.
-        return any(start <= moment < end for day in (today, today + timedelta(days=1)) for start, end in self.spans(contract, day))
+        for ahead in range(15):
+            for span in self.spans(contract, today + timedelta(days=ahead), liquid=liquid):
+                if moment < span[1]:
+                    return span
+        return None
+
+    def last_moment(self, contract: Contract) -> datetime | None:
+        """When an option trades for the last time; None for what does not expire."""
+        if contract.expiry is None:
+            return None
+        for back in range(15):
+            spans = self.spans(contract, contract.expiry - timedelta(days=back))
+            if spans:
+                return spans[-1][1]
+        return self.close_of(contract.expiry)
 
     def last_traded(self, contract: Contract, moment: datetime) -> datetime:
         """``moment`` while the contract trades, else the end of its last session: prices stand still from then on."""

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from v6cli.models import Contract
 from v6cli.simulator.holdings import Holding
 from v6cli.simulator.margin import requirement
 from v6cli.simulator.market import Market
@@ -25,7 +26,7 @@ class Valued(Struct, frozen=True):
 
 
 class Standing(Struct, frozen=True):
-    """The account at one moment, in currency. Cash and the positions' values add up to ``net_liquidation``."""
+    """The account at one moment, in currency; ``closed`` are the positions closed today. Cash and the positions' values add up to ``net_liquidation``."""
 
     positions: list[Valued]
     cash: float
@@ -37,6 +38,7 @@ class Standing(Struct, frozen=True):
     unrealized: float
     realized: float
     daily: float
+    closed: list[Valued]
 
     @property
     def net_liquidation(self) -> float:
@@ -60,12 +62,13 @@ class Standing(Struct, frozen=True):
 
 
 def standing(holdings: Sequence[Holding], cash: float, fills: Iterable[Execution], market: Market, now: datetime) -> Standing:
-    """Value the account as of ``now``; ``fills`` are today's."""
+    """Value the account as of ``now``; ``fills`` are today's. What was closed today still counts towards the day's P&L."""
+    today = _by_contract(fills)
     contracts = [holding.contract for holding in holdings]
     marks = market.marks(contracts, now).tolist()
     closes = market.previous_close(contracts, now).tolist()
-    today = _by_contract(fills)
     positions = [_value(*row, today.get(row[0].contract.con_id, [])) for row in zip(holdings, marks, closes, strict=True)]
+    closed = _closed(contracts, today, market, now)
     margin = requirement(holdings, marks, market.values(contracts, market.live_moments(contracts, now)).spot.tolist() if contracts else [])
     stocks = [each.value for each in positions if not each.holding.contract.is_option]
     options = [each.value for each in positions if each.holding.contract.is_option]
@@ -79,14 +82,25 @@ def standing(holdings: Sequence[Holding], cash: float, fills: Iterable[Execution
         maintenance_margin=margin,
         unrealized=round(sum(each.unrealized for each in positions), 2),
         realized=round(sum(fill.realized or 0.0 for held in today.values() for fill in held), 2),
-        daily=round(sum(each.daily for each in positions), 2),
+        daily=round(sum(each.daily for each in [*positions, *closed]), 2),
+        closed=closed,
     )
+
+
+def _closed(held: list[Contract], today: dict[int, list[Execution]], market: Market, now: datetime) -> list[Valued]:
+    """What was traded today and is no longer held, with what it earned."""
+    kept = {contract.con_id for contract in held}
+    closed = [fills for con_id, fills in today.items() if con_id not in kept]
+    contracts = [fills[0].contract for fills in closed]
+    marks, closes = market.marks(contracts, now).tolist(), market.previous_close(contracts, now).tolist()
+    return [_value(Holding(row[2][0].contract, 0.0, 0.0), *row) for row in zip(marks, closes, closed, strict=True)]
 
 
 def _by_contract(fills: Iterable[Execution]) -> dict[int, list[Execution]]:
     found: dict[int, list[Execution]] = {}
     for fill in fills:
-        found.setdefault(fill.contract.con_id, []).append(fill)
+        if not fill.is_summary:  # its legs are there as well
+            found.setdefault(fill.contract.con_id, []).append(fill)
     return found
 
 

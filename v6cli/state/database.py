@@ -241,7 +241,9 @@ def _version(connection: sqlite3.Connection) -> int:
 def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
     found = _version(connection)
     if found > SCHEMA_VERSION:
-        raise BadConfiguration(f"{path} was written by a newer v6: its schema is {found}, this one knows {SCHEMA_VERSION}", next_step="use that version of v6")
+        raise BadConfiguration(
+            f"{path} was written by a newer v6: its schema is {found}, this one knows {SCHEMA_VERSION}", next_step="use that version of v6"
+        )
 
 
 def _connect_to_look(path: Path) -> sqlite3.Connection:
@@ -260,7 +262,9 @@ def _wal(path: Path) -> Path:
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"file:{quote(os.fspath(path))}?{how}", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        f"file:{quote(os.fspath(path))}?{how}", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:

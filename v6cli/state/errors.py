@@ -46,7 +46,9 @@ def translated(error: sqlite3.Error, path: Path, *, writing: bool) -> V6Error | 
     """The error as v6 says it; None for one that is a bug in v6 (a constraint, a wrong statement)."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _DAMAGED:
-        return StateCorrupt(f"the state file {path} is damaged: {error}", next_step="stop v6 and move it aside together with its -wal and -shm")
+        return StateCorrupt(
+            f"the state file {path} is damaged: {error}", next_step="stop v6 and move it aside together with its -wal and -shm"
+        )
     if code not in _REFUSED:
         return None
     if writing or code == sqlite3.SQLITE_READONLY:

@@ -105,7 +105,9 @@ def mark_interrupted(state: State, lives: Callable[[str], bool]) -> list[Entry]:
     return sorted(marked, key=lambda entry: entry.id)
 
 
-def entries(state: State, since: datetime | None = None, command: str | None = None, *, failed: bool = False, limit: int = 50) -> list[Entry]:
+def entries(
+    state: State, since: datetime | None = None, command: str | None = None, *, failed: bool = False, limit: int = 50
+) -> list[Entry]:
     """Acts, the newest first. ``command`` matches its leading words; ``failed`` leaves those that ended otherwise than done."""
     where: list[str] = ["1"]
     parameters: list[str | int] = []

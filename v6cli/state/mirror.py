@@ -59,9 +59,7 @@ TABLES = (
     """,
 )
 
-_AMOUNTS = (
-    "net_liquidation, cash, buying_power, excess_liquidity, initial_margin, maintenance_margin, gross_position_value, unrealized, realized, daily"
-)
+_AMOUNTS = "net_liquidation, cash, buying_power, excess_liquidity, initial_margin, maintenance_margin, gross_position_value, unrealized, realized, daily"
 _CONTRACT = "con_id, symbol, kind, expiry, strike, right, multiplier, currency, exchange, local_symbol, trading_class"
 _HELD = "quantity, average_cost, price, value, unrealized, realized"
 _SOURCES = {source.value: source for source in GreekSource}
@@ -90,7 +88,14 @@ class Mirror(Struct, frozen=True):
 
 
 def write(
-    state: State, run: str, at: datetime, account: Account, *, positions: Iterable[Position], greeks: Iterable[Greeks], executions: Iterable[str] = ()
+    state: State,
+    run: str,
+    at: datetime,
+    account: Account,
+    *,
+    positions: Iterable[Position],
+    greeks: Iterable[Greeks],
+    executions: Iterable[str] = (),
 ) -> None:
     """Replace everything by what the sync ``run`` saw at ``at``. Readers see the old mirror or the new one. Raises CannotWrite."""
     with state.transaction():

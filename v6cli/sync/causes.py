@@ -27,7 +27,9 @@ class Difference(Struct, frozen=True):
         return f"{self.contract}: {change} ({self.cause}{': ' + self.detail if self.detail else ''})"
 
 
-def label(before: Sequence[Position] | None, after: Sequence[Position], fills: Sequence[Fill], seen: frozenset[str], today: date) -> list[Difference]:
+def label(
+    before: Sequence[Position] | None, after: Sequence[Position], fills: Sequence[Fill], seen: frozenset[str], today: date
+) -> list[Difference]:
     """Every difference with its cause. ``before`` is None for the first sync of a home; ``seen`` are executions known then."""
     was = {one.contract.con_id: one for one in before or ()}
     now = {one.contract.con_id: one for one in after}
@@ -77,13 +79,17 @@ def _cause(
     return "unexplained", f"fills explain {filled:+g}" if filled else "no fill, no expiry"
 
 
-def _stock_moved(option: Contract, contracts: float, fresh: Mapping[int, tuple[float, str]], was: Mapping[int, Position], now: Mapping[int, Position]) -> bool:
+def _stock_moved(
+    option: Contract, contracts: float, fresh: Mapping[int, tuple[float, str]], was: Mapping[int, Position], now: Mapping[int, Position]
+) -> bool:
     """Whether shares of the option's symbol changed, without a fill, as exercising so many contracts makes them."""
     stocks = [con_id for con_id, one in {**was, **now}.items() if one.contract.kind == "STK" and one.contract.symbol == option.symbol]
     return any(_makes(_unfilled(con_id, fresh, was, now), option, contracts) for con_id in stocks)
 
 
-def _option_went(stock: Contract, moved: float, fresh: Mapping[int, tuple[float, str]], was: Mapping[int, Position], now: Mapping[int, Position]) -> bool:
+def _option_went(
+    stock: Contract, moved: float, fresh: Mapping[int, tuple[float, str]], was: Mapping[int, Position], now: Mapping[int, Position]
+) -> bool:
     """Whether options of this stock went, without a fill, whose exercise moves shares this way."""
     options = [(con_id, one.contract) for con_id, one in was.items() if one.contract.is_option and one.contract.symbol == stock.symbol]
     return stock.kind == "STK" and any(_makes(moved, option, -_unfilled(con_id, fresh, was, now)) for con_id, option in options)

@@ -35,7 +35,9 @@ async def fetch(connection: Connection, before: Mapping[int, float], report: Rep
     Raises GatewayUnavailable where one answer does not come to its End, or where a position that is gone in one answer is
     there again in the next.
     """
-    (positions, account), fills, orders = await asyncio.gather(positions_and_account(connection), executions(connection), working(connection))
+    (positions, account), fills, orders = await asyncio.gather(
+        positions_and_account(connection), executions(connection), working(connection)
+    )
     held = {one.contract.con_id: one.quantity for one in positions}
     gone = [con_id for con_id in before if con_id not in held]
     if gone:
@@ -44,5 +46,7 @@ async def fetch(connection: Connection, before: Mapping[int, float], report: Rep
         again = await position_sizes(connection)
         back = [con_id for con_id in gone if con_id in again]
         if back:
-            raise GatewayUnavailable(f"the gateway's answers differ: {len(back)} positions missing in one are there in the next", next_step="v6 sync --force")
+            raise GatewayUnavailable(
+                f"the gateway's answers differ: {len(back)} positions missing in one are there in the next", next_step="v6 sync --force"
+            )
     return Picture(clock.now(), account, positions, fills, orders)

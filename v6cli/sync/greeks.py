@@ -29,35 +29,60 @@ class Source:
     """Where greeks come from on one connection."""
 
     def __init__(self, connection: Connection, lines: int, limits: Limits) -> None:
-        self._watchlist = Watchlist(connection, lines, limits.wait)
+        self._watchlist = Watchlist(connection, lines, limits.wait, limits.budget)
         self._directory = Directory(connection)
         self._limits = limits
 
     async def of_positions(self, positions: Sequence[Position], before: Mapping[int, Greeks], report: Report) -> dict[int, Greeks]:
-        """Greeks by contract id of every option among the positions. Raises GatewayUnavailable where the connection is gone."""
-        options = [one.contract for one in positions if one.contract.is_option]
-        ticks = await self._watchlist.look(options, report)
-        details = {own.con_id: await self._directory.details(own) for own in options if not ticks[own.con_id].has_model}
-        spots = await self._spots(options, ticks, details, report)
-        now = clock.now()
-        return {
-            own.con_id: judge(own, ticks[own.con_id], spots.get(own.symbol), before.get(own.con_id), details.get(own.con_id, Details()).hours, now, self._limits)
-            for own in options
-        }
+        """Greeks by contract id of every option among the positions; those whose turn did not come are the ones from before.
 
-    async def _spots(self, options: Sequence[Contract], ticks: Mapping[int, Tick], details: Mapping[int, Details], report: Report) -> dict[str, float]:
-        """Prices of the underlyings: from options that have a model, else asked for."""
-        spots = {own.symbol: spot for own in options if (spot := ticks[own.con_id].underlying_price) is not None and ticks[own.con_id].has_model}
-        wanted = {own.symbol: details[own.con_id].underlying for own in options if own.con_id in details and own.symbol not in spots}
-        asked = [own for own in wanted.values() if own is not None]
-        if asked:
-            seen = await self._watchlist.look([*options, *asked], report)
-            for own in asked:
-                tick = seen[own.con_id]
-                spot = tick.mid or tick.last or tick.close
-                if spot is not None:
-                    spots[own.symbol] = spot
+        Raises GatewayUnavailable where the connection is gone.
+        """
+        options = _longest_unseen_first([one.contract for one in positions if one.contract.is_option], before)
+        ticks = await self._watchlist.look(options, report)
+        silent = [own for own in options if own.con_id in ticks and not ticks[own.con_id].has_model]
+        details = {own.con_id: await self._directory.details(own) for own in silent}
+        spots = await self._spots(options, ticks, details)
+        now = clock.now()
+        return {own.con_id: self._one(own, ticks, spots, before, details, now) for own in options}
+
+    def _one(
+        self,
+        own: Contract,
+        ticks: Mapping[int, Tick],
+        spots: Mapping[str, float],
+        before: Mapping[int, Greeks],
+        details: Mapping[int, Details],
+        now: datetime,
+    ) -> Greeks:
+        last = before.get(own.con_id)
+        if own.con_id not in ticks and last is not None and (now - last.at).total_seconds() <= self._limits.stale_after:
+            return last
+        tick = ticks.get(own.con_id) or Tick(own.con_id, live=False)
+        return judge(own, tick, spots.get(own.symbol), last, details.get(own.con_id, Details()).hours, now, self._limits)
+
+    async def _spots(self, options: Sequence[Contract], ticks: Mapping[int, Tick], details: Mapping[int, Details]) -> dict[str, float]:
+        """Prices of the underlyings: from options that have a model, else asked for: quote, last trade or close."""
+        spots = {}
+        for own in options:
+            tick = ticks.get(own.con_id)
+            if tick is not None and tick.has_model and tick.underlying_price is not None:
+                spots[own.symbol] = tick.underlying_price
+        wanted = {
+            own.symbol: found.underlying
+            for own in options
+            if (found := details.get(own.con_id)) and found.underlying and own.symbol not in spots
+        }
+        seen = await self._watchlist.glance([own for own in wanted.values() if own is not None])
+        for symbol, underlying in wanted.items():
+            tick = seen.get(underlying.con_id) if underlying else None
+            if tick is not None and (spot := tick.mid or tick.last or tick.close) is not None:
+                spots[symbol] = spot
         return spots
+
+
+def _longest_unseen_first(options: Sequence[Contract], before: Mapping[int, Greeks]) -> list[Contract]:
+    return sorted(options, key=lambda own: before[own.con_id].at.timestamp() if own.con_id in before else 0.0)
 
 
 def judge(
@@ -86,7 +111,18 @@ def judge(
 
 
 def _model(tick: Tick, at: datetime) -> Greeks:
-    return Greeks(tick.con_id, GreekSource.MODEL, at, tick.delta, tick.gamma, tick.theta, tick.vega, tick.implied_volatility, tick.price, tick.underlying_price)
+    return Greeks(
+        tick.con_id,
+        GreekSource.MODEL,
+        at,
+        tick.delta,
+        tick.gamma,
+        tick.theta,
+        tick.vega,
+        tick.implied_volatility,
+        tick.price,
+        tick.underlying_price,
+    )
 
 
 def _computed(own: Contract, mid: float, underlying: float, now: datetime) -> Greeks | None:
@@ -100,7 +136,9 @@ def _priced(own: Contract, volatility: float, spot: float, at: datetime, source:
     left, call = years(own, now), own.right == "C"
     made = pricing.greeks(spot, own.strike, left, volatility, call)
     value = float(pricing.price(spot, own.strike, left, volatility, call))
-    return Greeks(own.con_id, source, at, float(made.delta), float(made.gamma), float(made.theta), float(made.vega), volatility, value, spot)
+    return Greeks(
+        own.con_id, source, at, float(made.delta), float(made.gamma), float(made.theta), float(made.vega), volatility, value, spot
+    )
 
 
 def years(own: Contract, now: datetime) -> float:
@@ -113,4 +151,3 @@ def years(own: Contract, now: datetime) -> float:
 def _closed(opens: Hours | None, now: datetime, grace: float) -> bool:
     """Whether the last close may still stand: the contract is closed, or has been open for less than the grace."""
     return open_at(opens, now) is False or open_at(opens, now - timedelta(seconds=grace)) is False
-

@@ -84,12 +84,21 @@ class Syncer:
         greeks = await self._source.of_positions(picture.positions, same.greeks if same else {}, report)
         judged = clock.monotonic()
         differences = causes.label(
-            same.positions if same else None, picture.positions, picture.fills, same.executions if same else frozenset(), picture.at.astimezone(clock.eastern()).date()
+            same.positions if same else None,
+            picture.positions,
+            picture.fills,
+            same.executions if same else frozenset(),
+            picture.at.astimezone(clock.eastern()).date(),
         )
         versions: dict[str, int] = {}
         if not dry_run:
             record = SyncRunRecord(
-                run=run, began=began, outcome="done", account=picture.account.account, at=picture.at, differences=msgspec.json.encode(differences).decode()
+                run=run,
+                began=began,
+                outcome="done",
+                account=picture.account.account,
+                at=picture.at,
+                differences=msgspec.json.encode(differences).decode(),
             )
             batch = writer.Batch(record, picture.positions, list(greeks.values()), picture.account, picture.fills)
             versions = await asyncio.to_thread(self._write, batch, report, force=force)
@@ -125,10 +134,19 @@ class Syncer:
             report(Note(str(difference)))
             if difference.cause == "unexplained":
                 key = f"{UNEXPLAINED}:{difference.con_id}"
-                alerts.raise_alert(self._state, Alert(key, Severity.WARNING, f"position changed without a known cause: {difference}", "v6 positions"))
+                alerts.raise_alert(
+                    self._state, Alert(key, Severity.WARNING, f"position changed without a known cause: {difference}", "v6 positions")
+                )
 
 
-def _result(run: str, picture: Picture, greeks: dict[int, Greeks], differences: list[Difference], versions: dict[str, int], times: tuple[float, float, float]) -> SyncRun:
+def _result(
+    run: str,
+    picture: Picture,
+    greeks: dict[int, Greeks],
+    differences: list[Difference],
+    versions: dict[str, int],
+    times: tuple[float, float, float],
+) -> SyncRun:
     known = sum(one.known for one in greeks.values())
     return SyncRun(
         run=run,

@@ -24,4 +24,12 @@ def table(done: SyncRun, *, dry_run: bool) -> Table:
     ]
     if dry_run:
         notes.append("dry run: nothing was written")
-    return Table("v6.sync/1", f"sync of account {done.account}", COLUMNS, list(rows), as_of=done.at, notes=notes, empty="nothing changed since the last sync")
+    return Table(
+        "v6.sync/1",
+        f"sync of account {done.account}",
+        COLUMNS,
+        list(rows),
+        as_of=done.at,
+        notes=notes,
+        empty="nothing changed since the last sync",
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from v6cli import clock, control, locks, settings
 from v6cli.broker.connection import connect
-from v6cli.errors import BadConfiguration, GatewayUnavailable, V6Error
+from v6cli.errors import BadConfiguration, CannotWrite, V6Error
 from v6cli.events import Event, Note, Report
 from v6cli.home import Home
 from v6cli.settings import Settings
@@ -30,23 +31,19 @@ class Watch:
         self._state = state
         self._asked = asyncio.Event()
         self._waiting: list[_Request] = []
+        self._failures = 0
 
     async def run(self) -> None:
         """Sync until cancelled. A gateway that goes away is waited for, with growing pauses."""
         async with await control.serve(self._home.control_socket(SERVICE), {"sync": self._ask}):
-            backoff = 1.0
             while True:
                 try:
                     async with self._syncer() as syncer:
-                        backoff = 1.0
                         log.info("connected to the gateway at %s:%s", self._settings.gateway.host, self._settings.gateway.port)
                         await self._sync_for_ever(syncer)
                 except V6Error as error:
-                    log.warning("%s", error.message)
-                    failed(self._state, error)
-                    self._answer_all(error)
-                    await self._wait(backoff)
-                    backoff = min(backoff * 2, LONGEST_BACKOFF) if isinstance(error, GatewayUnavailable) else 1.0
+                    self._met(error)
+                    await self._wait(clock.pause(min(2.0 ** (self._failures - 1), LONGEST_BACKOFF)))
                     self._reload()
 
     async def _sync_for_ever(self, syncer: Syncer) -> None:
@@ -57,26 +54,31 @@ class Watch:
             try:
                 dry = bool(waiting) and all(one.dry_run for one in waiting)
                 done = await syncer.sync(run.identity, _telling(waiting), dry_run=dry, force=any(one.force for one in waiting))
-                log.info("synced %s positions, %s greeks unknown, in %.2f s", done.positions, done.greeks_unknown, done.fetch + done.greeks + done.write)
+                log.info(
+                    "synced %s positions, %s greeks unknown, in %.2f s",
+                    done.positions,
+                    done.greeks_unknown,
+                    done.fetch + done.greeks + done.write,
+                )
             except V6Error as error:
                 _answer(waiting, error)
                 raise
             finally:
                 run.end()
+            self._failures = 0
             _answer(waiting, done)
-            await self._wait(self._settings.sync.interval)
+            await self._wait(clock.sleep(self._settings.sync.interval))
             if self._reload():
                 return
 
-    async def _wait(self, seconds: float) -> None:
-        """Wait for the next sync: home time, cut short by a request."""
-        asked = asyncio.ensure_future(self._asked.wait())
-        pause = asyncio.ensure_future(clock.sleep(seconds))
+    async def _wait(self, pause: Coroutine[Any, Any, None]) -> None:
+        """Wait for the next sync, cut short by a request."""
+        waits: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._asked.wait()), asyncio.ensure_future(pause)}
         try:
-            await asyncio.wait({asked, pause}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            asked.cancel()
-            pause.cancel()
+            for one in waits:
+                one.cancel()
 
     async def _ask(self, report: Report, dry_run: bool = False, force: bool = False) -> SyncRun:
         request = _Request(report, dry_run, force)
@@ -84,7 +86,14 @@ class Watch:
         self._asked.set()
         return await request.answer
 
-    def _answer_all(self, error: V6Error) -> None:
+    def _met(self, error: V6Error) -> None:
+        """A sync failed: say so in the log, as an alert and to whoever waits. A disk that takes no alert ends no service."""
+        self._failures += 1
+        log.warning("%s", error.message)
+        try:
+            failed(self._state, error)
+        except CannotWrite as refused:
+            log.error("the alert could not be written: %s", refused.message)  # noqa: TRY400  its traceback says no more
         _answer(self._waiting, error)
         self._waiting = []
         self._asked.clear()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from v6cli.simulator.answers import account, contracts, history, market_data, orders, session
+from v6cli.simulator.answers.announce import Announcer
 from v6cli.simulator.answers.session import START_API, refuse
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ HANDLERS: dict[int, Handler] = {
     **history.HANDLERS,
 }
 
-__all__ = ["HANDLERS", "START_API", "push", "refuse"]
+__all__ = ["HANDLERS", "START_API", "Announcer", "push", "refuse"]
 
 
 def push(gateway: Gateway, *, account: bool) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from v6cli import clock
 from v6cli.models import Contract
 from v6cli.simulator import valuation
+from v6cli.simulator.holdings import Holding
 from v6cli.simulator.valuation import Standing, Valued
 from v6cli.simulator.wire import Value
 
@@ -35,11 +38,22 @@ def contract_fields(contract: Contract, exchange: str = "") -> tuple[Value, ...]
 
 
 def positions(connection: Connection, _request: Request) -> None:
-    """61: every position, then the End."""
-    account = connection.gateway.account
-    for holding in account.holdings.values():
-        connection.send(61, 3, account.id, *contract_fields(holding.contract), holding.quantity, holding.average_cost)
+    """61: every position, then the End, and from then on those that change."""
+    connection.positions = True
+    for holding in connection.gateway.account.holdings.values():
+        _send_position(connection, holding)
     connection.end("positions", 62, 1)
+
+
+def _send_position(connection: Connection, holding: Holding) -> None:
+    connection.send(
+        61, 3, connection.gateway.account.id, *contract_fields(holding.contract), holding.quantity, round(holding.average_cost, 6)
+    )
+
+
+def cancel_positions(connection: Connection, _request: Request) -> None:
+    """64: positions that change are not pushed any more."""
+    connection.positions = False
 
 
 def positions_multi(connection: Connection, request: Request) -> None:
@@ -112,7 +126,7 @@ def cancel_pnl(connection: Connection, request: Request) -> None:
 
 
 def nothing(_connection: Connection, _request: Request) -> None:
-    """64, 75, 77: nothing is pushed after these answers' End."""
+    """75, 77: nothing is pushed after these answers' End."""
 
 
 def push(connection: Connection, *, values: bool) -> None:
@@ -125,6 +139,23 @@ def push(connection: Connection, *, values: bool) -> None:
         _send_updates(connection, connection.account_updates)
     for id_ in connection.summaries:
         _send_summary(connection, id_)
+
+
+def push_changes(connection: Connection, changed: Iterable[Contract], now: datetime) -> None:
+    """Tell a subscriber which positions have changed, those that are closed as zero, and what the account is worth now."""
+    account = connection.gateway.account
+    held = [account.holdings.get(contract.con_id) or Holding(contract, 0.0, 0.0) for contract in changed]
+    if connection.positions:
+        for holding in held:
+            _send_position(connection, holding)
+    if connection.account_updates != account.id:
+        return
+    state = account.standing(now)
+    known = {position.holding.contract.con_id: position for position in [*state.positions, *state.closed]}
+    _send_values(connection, state, account.id)
+    for holding in held:
+        if holding.contract.con_id in known:
+            connection.send(7, 8, *_portfolio_fields(connection, known[holding.contract.con_id]), account.id)
 
 
 def _is_known(connection: Connection, id_: int, name: str) -> bool:
@@ -141,11 +172,15 @@ def _standing(connection: Connection, name: str) -> Standing:
 
 def _send_updates(connection: Connection, name: str) -> None:
     state = _standing(connection, name)
-    for tag, value, currency in valuation.values(state, name):
-        connection.send(6, 2, tag, value, currency, name)
+    _send_values(connection, state, name)
     for position in state.positions:
         connection.send(7, 8, *_portfolio_fields(connection, position), name)
     connection.send(8, 1, clock.now().astimezone(clock.eastern()).strftime("%H:%M"))
+
+
+def _send_values(connection: Connection, state: Standing, name: str) -> None:
+    for tag, value, currency in valuation.values(state, name):
+        connection.send(6, 2, tag, value, currency, name)
 
 
 def _portfolio_fields(connection: Connection, position: Valued) -> tuple[Value, ...]:
@@ -157,7 +192,7 @@ def _portfolio_fields(connection: Connection, position: Valued) -> tuple[Value, 
         holding.quantity,
         position.price,
         position.value,
-        holding.average_cost,
+        round(holding.average_cost, 6),
         position.unrealized,
         position.realized,
     )
@@ -186,7 +221,7 @@ def _send_pnl(connection: Connection, id_: int, con_id: int | None) -> None:
 
 HANDLERS = {
     61: positions,
-    64: nothing,
+    64: cancel_positions,
     74: positions_multi,
     75: nothing,
     6: account_updates,

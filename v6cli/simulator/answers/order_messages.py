@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from v6cli import clock
 from v6cli.simulator.answers.account import contract_fields
+from v6cli.simulator.funds import Effect
 from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.sessions import ZONE_NAME
 from v6cli.simulator.wire import UNSET, Value
@@ -50,7 +51,7 @@ def open_order(order: Order, *, margins: tuple[Value, ...] = _NO_MARGINS, fee: V
         "",  # display size
         *(0,) * 3,  # block, sweep, all or none
         "",  # minimum quantity
-        3 if order.oca_group else 0,
+        order.oca_type if order.oca_group else 0,
         *(0,) * 2,  # electronic trade only, firm quote only
         "",  # NBBO cap
         order.parent_id,
@@ -90,6 +91,13 @@ def open_order(order: Order, *, margins: tuple[Value, ...] = _NO_MARGINS, fee: V
         *(0,) * 2,  # OMS container, discretionary up to the limit
         "",  # price management
     ]
+
+
+def margins(found: Effect) -> tuple[Value, ...]:
+    """A what-if's nine sums: initial and maintenance margin and equity with loan value, before, changed by, and after."""
+    before, after = ((state.initial_margin, state.maintenance_margin, state.equity_with_loan) for state in (found.before, found.after))
+    changes = (round(late - early, 2) for early, late in zip(before, after, strict=True))
+    return tuple(f"{amount:.2f}" for amount in (*before, *changes, *after))
 
 
 def _legs(order: Order) -> list[Value]:
@@ -154,7 +162,7 @@ def completed_order(order: Order) -> list[Value]:
         "",  # display size
         *(0,) * 2,  # sweep, all or none
         "",  # minimum quantity
-        3 if order.oca_group else 0,
+        order.oca_type if order.oca_group else 0,
         0,  # trigger method
         "",  # volatility
         0,  # volatility type
@@ -186,7 +194,7 @@ def completed_order(order: Order) -> list[Value]:
         *(0,) * 2,  # imbalance only, routed marketable
         0,  # parent's permanent id
         f"{ended.astimezone(clock.eastern()):%Y%m%d %H:%M:%S} {ZONE_NAME}",
-        "Filled Size: " + f"{order.filled:g}" if order.status == "Filled" else "Cancelled by Trader",
+        order.ended_by or "Cancelled by Trader",
     ]
 
 
@@ -200,15 +208,15 @@ def execution(id_: int, fill: Execution, contract: tuple[Value, ...]) -> list[Va
         fill.exec_id,
         f"{fill.at.astimezone(clock.eastern()):%Y%m%d %H:%M:%S} {ZONE_NAME}",
         fill.account,
-        "CBOE" if fill.contract.is_option else "ARCA",
+        "ARCA" if fill.contract.kind == "STK" else "CBOE",
         fill.side,
         fill.quantity,
         fill.price,
         fill.perm_id,
         fill.client_id,
         0,  # liquidation
-        fill.quantity,
-        fill.price,
+        fill.cumulative or fill.quantity,
+        fill.average if fill.cumulative else fill.price,
         fill.order_ref,
         "",  # economic value rule
         "",  # its multiplier

@@ -1,4 +1,4 @@
-"""Working orders, completed orders and executions; placing and cancelling are refused until orders are simulated."""
+"""Placing, changing and cancelling orders; working orders, completed orders and executions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from v6cli import clock
 from v6cli.simulator.answers.account import contract_fields
-from v6cli.simulator.answers.order_messages import commission, completed_order, execution, open_order, order_status
+from v6cli.simulator.answers.order_messages import commission, completed_order, execution, margins, open_order, order_status
+from v6cli.simulator.answers.place_order import Placed
+from v6cli.simulator.checks import Refused
 from v6cli.simulator.orders import Execution, Order
+from v6cli.simulator.sessions import day_of
 from v6cli.simulator.wire import BadField
 
 if TYPE_CHECKING:
@@ -24,12 +27,12 @@ def open_orders(connection: Connection, _request: Request) -> None:
     if connection.gateway.faults.each("read-only"):
         connection.error(-1, 321, _READ_ONLY)
         return
-    _send_open(connection, [order for order in connection.gateway.account.orders if order.client_id == connection.client_id])
+    _send_open(connection, [order for order in connection.gateway.book.alive if order.client_id == connection.client_id])
 
 
 def all_open_orders(connection: Connection, _request: Request) -> None:
     """16: every client's working orders, and those entered by hand."""
-    _send_open(connection, connection.gateway.account.orders)
+    _send_open(connection, connection.gateway.book.alive)
 
 
 def bind(connection: Connection, request: Request) -> None:
@@ -37,19 +40,13 @@ def bind(connection: Connection, request: Request) -> None:
     request.skip(1)
     if not request.boolean() or connection.client_id != 0:
         return
-    orders = [order for order in connection.gateway.account.orders if order.client_id == 0]
-    lowest = min((order.order_id for order in orders), default=0)
-    for order in orders:
-        if order.order_id == 0:
-            lowest -= 1
-            order.order_id = lowest
+    connection.gateway.desk.bind_by_hand()
 
 
 def _send_open(connection: Connection, orders: Iterable[Order]) -> None:
     for order in orders:
-        if order.alive:
-            connection.send(*open_order(order))
-            connection.send(*order_status(order))
+        connection.send(*open_order(order))
+        connection.send(*order_status(order))
     connection.end("open-orders", 53, 1)
 
 
@@ -59,7 +56,8 @@ def completed_orders(connection: Connection, request: Request) -> None:
         connection.error(-1, 321, _READ_ONLY)
         return
     api_only = request.boolean()
-    for order in connection.gateway.account.completed(clock.now()):
+    now, gateway = clock.now(), connection.gateway
+    for order in [*gateway.account.scripted_orders(now), *gateway.book.ended_on(day_of(now))]:
         if order.client_id or not api_only:
             connection.send(*completed_order(order))
     connection.end("completed-orders", 102)
@@ -87,7 +85,8 @@ def executions(connection: Connection, request: Request) -> None:
 
 def _send_fill(connection: Connection, id_: int, fill: Execution) -> None:
     connection.send(*execution(id_, fill, contract_fields(fill.contract, "SMART")))
-    connection.send(*commission(fill))
+    if not fill.is_summary:
+        connection.send(*commission(fill))
 
 
 def _moment(text: str) -> datetime:
@@ -104,20 +103,47 @@ def _moment(text: str) -> datetime:
 
 
 def place(connection: Connection, request: Request) -> None:
-    """3: refused."""
-    connection.error(request.identify(), 387, "order type not supported by this simulator yet")
+    """3: take an order, change one, or say what it would do."""
+    assert connection.client_id is not None
+    placed = Placed(request, connection.client_id)
+    gateway, now = connection.gateway, clock.now()
+    try:
+        _refuse_when_read_only(connection)
+        ticket = placed.ticket(gateway.chains)
+        if placed.what_if:
+            order, found = gateway.desk.what_if(ticket, now)
+            order.status = "PreSubmitted"
+            connection.send(*open_order(order, margins=margins(found), fee=found.commission, what_if=True))
+        else:
+            gateway.desk.place(ticket, now)
+    except Refused as refusal:
+        connection.error(placed.order_id, refusal.code, refusal.text)
 
 
 def cancel(connection: Connection, request: Request) -> None:
-    """4: no order of this id can be cancelled."""
+    """4: cancel an order that this client placed, or, for client 0, one by hand that is bound."""
+    assert connection.client_id is not None
     request.skip(1)
     id_ = request.identify()
-    connection.error(id_, 10147, f"OrderId {id_} that needs to be cancelled is not found.")
+    try:
+        _refuse_when_read_only(connection)
+        connection.gateway.desk.cancel(connection.client_id, id_, clock.now())
+    except Refused as refusal:
+        connection.error(id_, refusal.code, refusal.text)
 
 
 def cancel_everything(connection: Connection, _request: Request) -> None:
-    """58: refused like any other cancel."""
-    connection.error(-1, 10147, "OrderId 0 that needs to be cancelled is not found.")
+    """58: cancel every client's orders, and those entered by hand."""
+    try:
+        _refuse_when_read_only(connection)
+        connection.gateway.desk.cancel_everything(clock.now())
+    except Refused as refusal:
+        connection.error(-1, refusal.code, refusal.text)
+
+
+def _refuse_when_read_only(connection: Connection) -> None:
+    if connection.gateway.faults.each("read-only"):
+        raise Refused(321, _READ_ONLY)
 
 
 HANDLERS = {

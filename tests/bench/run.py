@@ -1,0 +1,12 @@
+"""Every benchmark, in one table; exit 1 where a bound is missed. `make bench`."""
+
+from __future__ import annotations
+
+import sys
+
+import startup
+import sync
+from measuring import judged
+
+if __name__ == "__main__":
+    sys.exit(judged([*startup.measure(), *sync.measure()]))

@@ -1,0 +1,127 @@
+"""What outlives the gateway, what happens overnight, and that the same conversation has the same outcome."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from v6cli import clock
+from v6cli.errors import BadConfiguration
+from v6cli.simulator.scenario import AccountSpec, PositionSpec, Scenario
+from v6cli.simulator.server import Gateway
+
+TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
+SCENARIO = Scenario(account=AccountSpec(cash=100_000.0), positions=[PositionSpec("SPY", 10)])
+
+
+def spy(library):
+    return library.Stock("SPY", "SMART", "USD")
+
+
+def test_account_orders_and_ids_outlive_the_gateway(serve, library, at, until, tmp_path):
+    at(rate=1e-9)
+    state = tmp_path / "gateway.json"
+
+    async def before(gateway, connect):
+        client = await connect()
+        client.placeOrder(spy(library), library.MarketOrder("BUY", 3, tif="DAY", orderRef="kept"))
+        waiting = client.placeOrder(spy(library), library.LimitOrder("BUY", 1, 500.0, tif="GTC"))
+        await until(lambda: waiting.orderStatus.status == "Submitted" and client.fills())
+        # What a client was told is already saved: the process may die now.
+        saved = msgspec.json.decode(state.read_bytes())
+        assert [order["perm_id"] for order in saved["alive"]] == [waiting.order.permId]
+        return waiting.order.permId, client.fills()[0].execution.execId, gateway.account.cash, gateway.next_id(1)
+
+    perm_id, exec_id, cash, next_id = serve(SCENARIO, before, state=state)
+
+    async def after(gateway, connect):
+        client = await connect()
+        assert [trade.order.permId for trade in client.openTrades()] == [perm_id]
+        assert [fill.execution.execId for fill in client.fills()] == [exec_id]
+        assert [position.position for position in client.positions()] == [13]
+        assert gateway.account.cash == cash
+        assert client.client.getReqId() >= next_id
+        trade = client.placeOrder(spy(library), library.MarketOrder("SELL", 13, tif="DAY"))
+        await until(lambda: trade.orderStatus.status == "Filled")
+        assert trade.order.permId > perm_id
+        assert trade.fills[0].execution.execId > exec_id
+
+    serve(SCENARIO, after, state=state)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1, 2", b'{"format": 9}'])
+def test_a_damaged_state_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "gateway.json"
+    path.write_bytes(content)
+    with pytest.raises(BadConfiguration, match=r"gateway\.json"):
+        Gateway(SCENARIO, state=path)
+
+
+def test_another_account_s_state_is_refused(tmp_path, at):
+    at()
+    path = tmp_path / "gateway.json"
+    Gateway(SCENARIO, state=path).save()
+    with pytest.raises(BadConfiguration, match="DU7654321"):
+        Gateway(msgspec.structs.replace(SCENARIO, account=AccountSpec(id="DU7654321")), state=path)
+
+
+def settled(at, positions, days):
+    """Cash and positions before and after some nights."""
+    at(rate=1e-9)
+    gateway = Gateway(Scenario(account=AccountSpec(cash=500_000.0), positions=positions))
+    before = gateway.account.cash, {key: holding.quantity for key, holding in gateway.account.holdings.items()}
+    marks = []
+    for day in range(1, days + 1):
+        at(TUESDAY + timedelta(days=day), rate=1e-9)
+        gateway.floor.advance(clock.now())
+        marks.append({holding.contract.local_symbol: holding.quantity for holding in gateway.account.holdings.values()})
+    return before, gateway.account, marks
+
+
+def test_options_in_the_money_turn_into_shares_and_others_vanish_after_the_weekend(at):
+    friday = "2026-11-27"
+    positions = [
+        PositionSpec("SPY", -2, right="P", expiry=friday, strike="spot+5%"),
+        PositionSpec("SPY", 1, right="C", expiry=friday, strike="spot+5%"),
+    ]
+    (cash, _), account, marks = settled(at, positions, 6)
+    put, call = marks[0]
+    assert marks[2] == {put: -2, call: 1}  # Friday
+    assert marks[3] == {call: 1, "SPY": 200}  # Saturday: assigned
+    assert marks[5] == {"SPY": 200}  # Monday
+    (shares,) = account.holdings.values()
+    assert account.cash == pytest.approx(cash - 200 * int(put[-8:]) / 1000)
+    assert shares.average_cost == pytest.approx(int(put[-8:]) / 1000)
+    assert account.fills(clock.now()) == []
+
+
+def test_index_options_pay_cash(at):
+    positions = [PositionSpec("SPX", -1, right="C", expiry="2026-11-27", strike="spot-3%", trading_class="SPXW")]
+    (cash, _), account, marks = settled(at, positions, 4)
+    assert len(marks[2]) == 1
+    assert marks[3] == {}
+    assert account.cash < cash - 5_000
+
+
+def test_the_same_seed_and_messages_give_the_same_fills(serve, library, at, until):
+    def conversation(quotes_every):
+        at(rate=1e-9)
+
+        async def act(gateway, connect):
+            client = await connect()
+            contract = library.Option("SPY", "20261218", 650, "P", "SMART", tradingClass="SPY")
+            bought = client.placeOrder(contract, library.MarketOrder("BUY", 150, tif="GTC"))
+            await until(lambda: bought.orderStatus.filled > 0)
+            resting = client.placeOrder(spy(library), library.LimitOrder("BUY", 5, 659.5, tif="GTC"))
+            await until(lambda: resting.orderStatus.status == "Submitted" or resting.fills)
+            for minute in range(1, 40):
+                at(TUESDAY + timedelta(seconds=7 * minute), rate=1e-9)
+                await client.reqCurrentTimeAsync()
+            gateway.floor.advance(clock.now())
+            return gateway.account.own_fills
+
+        return serve(Scenario(account=AccountSpec(cash=1_000_000.0)), act, quotes_every=quotes_every)
+
+    first, second = conversation(0.01), conversation(0.5)
+    assert first == second
+    assert len(first) > 1

@@ -1,0 +1,238 @@
+"""The order desk: what a client asks of its orders, and whether IB lets it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from v6cli import clock
+from v6cli.models import Contract
+from v6cli.simulator import matching
+from v6cli.simulator.account import Account
+from v6cli.simulator.checks import Refused, check_change, check_ticket
+from v6cli.simulator.floor import Floor, Listener
+from v6cli.simulator.funds import Effect, effect, shortage
+from v6cli.simulator.orders import ComboLeg, Order
+from v6cli.simulator.sessions import ZONE_NAME, day_of
+
+
+class Ticket(Struct, frozen=True):
+    """An order as a client describes it. Prices are per share; None is not set."""
+
+    order_id: int
+    client_id: int
+    contract: Contract
+    legs: tuple[ComboLeg, ...]
+    action: str
+    quantity: float
+    type: str
+    limit: float | None
+    stop: float | None
+    tif: str
+    account: str
+    order_ref: str
+    outside_rth: bool
+    parent_id: int
+    oca_group: str
+    oca_type: int
+    transmit: bool
+
+
+class Desk:
+    """Takes, changes and cancels orders. ``cancel_seconds`` of home time pass between the wish to cancel and the end."""
+
+    def __init__(self, account: Account, floor: Floor, tell: Listener, cancel_seconds: float = 0.0) -> None:
+        self.book = floor.book
+        self._account = account
+        self._floor = floor
+        self._tell = tell
+        self._cancel_seconds = cancel_seconds
+
+    # Placing.
+
+    def what_if(self, ticket: Ticket, now: datetime) -> tuple[Order, Effect]:
+        """What an order would do to margin and equity; nothing is sent. Raises Refused."""
+        order = self._draft(ticket, now)
+        check_ticket(order, self._account, self._floor, now)
+        return order, self._effect(order, now)
+
+    def place(self, ticket: Ticket, now: datetime) -> None:
+        """Take a new order, or change the one that has its id. Raises Refused when there is to be neither."""
+        old = self.book.working(ticket.client_id, ticket.order_id)
+        if old is not None:
+            self._modify(old, ticket, now)
+            return
+        done = self.book.done(ticket.client_id, ticket.order_id)
+        if done is not None and done.status == "Filled":
+            raise Refused(104, "Cannot modify a filled order.")
+        if ticket.order_id <= 0 or self.book.is_used(ticket.client_id, ticket.order_id):
+            raise Refused(103, "Duplicate order id")
+        order = self._draft(ticket, now)
+        check_ticket(order, self._account, self._floor, now)
+        self._check_parent(order)
+        order.perm_id = self.book.numbers.next_perm_id(day_of(now))
+        self.book.add(order)
+        if order.transmit:
+            self._transmit_family(order, now)
+        else:
+            order.status = "PendingSubmit"
+            self._tell.order(order)
+
+    def _draft(self, ticket: Ticket, now: datetime) -> Order:
+        order = Order(
+            ticket.order_id,
+            ticket.client_id,
+            0,
+            ticket.account or self._account.id,
+            ticket.contract,
+            ticket.action,
+            ticket.quantity,
+            ticket.type,
+            ticket.limit if ticket.type in {"LMT", "STP LMT"} else None,
+            ticket.stop if ticket.type in {"STP", "STP LMT"} else None,
+            ticket.tif or "DAY",
+            ticket.order_ref,
+            "PendingSubmit",
+            parent_id=ticket.parent_id,
+            oca_group=ticket.oca_group,
+            oca_type=ticket.oca_type or 3,
+            outside_rth=ticket.outside_rth,
+            legs=ticket.legs,
+            transmit=ticket.transmit,
+        )
+        order.expires = self._expiry(order, now)
+        return order
+
+    def _expiry(self, order: Order, now: datetime) -> datetime | None:
+        """When the order's time in force ends: a DAY order's with its session, any other's with its contract's last one."""
+        session = self._floor.session(order, now)
+        if session is None or order.tif == "DAY":
+            return session[1] if session else now
+        return self._floor.last_moment(order)
+
+    def _check_parent(self, order: Order) -> None:
+        if not order.parent_id or self.book.parent_of(order) is not None:
+            return
+        done = self.book.done(order.client_id, order.parent_id)
+        if done is None:
+            raise Refused(135, f"Can't find order with id ={order.parent_id}")
+        if done.status != "Filled":
+            raise Refused(201, "Order rejected - reason:Parent order is being cancelled.")
+
+    def _transmit_family(self, order: Order, now: datetime) -> None:
+        """Send an order; sending a child sends its parent and the other children first, as they were placed."""
+        parent = self.book.parent_of(order) or order
+        for member in [parent, *self.book.children_of(parent)]:
+            if member is order or not member.transmit:
+                member.transmit = True
+                self._send(member, now)
+
+    def _send(self, order: Order, now: datetime) -> None:
+        if not order.alive:
+            return
+        found = self._effect(order, now)
+        others = sum(other.reserved for other in self.book.alive if other is not order)
+        # What is sold to get out of its parent, or instead of another, takes no funds beside it.
+        alone = not order.parent_id and not self.book.rivals_of(order)
+        short = shortage(found, others) if alone else None
+        if short is not None:
+            self._reject(order, now, 201, short)
+            return
+        order.reserved = max(0.0, round(found.consumed, 2)) if alone else 0.0
+        self._floor.wake(order, now)
+        self._warn(order, now)
+        self._floor.work([order], now)
+        if order.tif == "IOC" and order.alive and self.book.parent_of(order) is None:
+            self._floor.end(order, "Cancelled", now, "Cancelled by System")
+
+    def _effect(self, order: Order, now: datetime) -> Effect:
+        market = matching.sides(order, self._floor.quotes([order], now))
+        return effect(self._account, order, self._floor.legs(order), market, now)
+
+    def _reject(self, order: Order, now: datetime, code: int, text: str) -> None:
+        self._floor.end(order, "Inactive", now, f"Rejected by System: {text}")
+        self._tell.message(order, code, text)
+
+    def _warn(self, order: Order, now: datetime) -> None:
+        session = self._floor.session(order, now)
+        if session is not None and session[0] > now:
+            opens = f"{session[0].astimezone(clock.eastern()):%Y-%m-%d %H:%M:%S} {ZONE_NAME}"
+            said = f"{order.action} {order.quantity:g} {order.contract}"
+            text = f"Order Message:\n{said}\nWarning: your order will not be placed at the exchange until {opens}"
+            self._tell.message(order, 399, text)
+            self._tell.order(order)  # libraries take some warnings for a status
+        if order.outside_rth and order.legs:
+            self._tell.message(
+                order,
+                2109,
+                "Order Event Warning:Attribute 'Outside Regular Trading Hours' is ignored based on the order type and destination. "
+                "PlaceOrder is now being processed.",
+            )
+            self._tell.order(order)
+
+    # Changing.
+
+    def _modify(self, order: Order, ticket: Ticket, now: datetime) -> None:
+        changed = self._draft(ticket, now)
+        try:
+            self._check_modification(order, changed, now)
+        except Refused as refusal:
+            # The original stands: that is said after the refusal, which a client may take for its end.
+            self._tell.message(order, refusal.code, refusal.text)
+            self._tell.order(order)
+            return
+        order.quantity, order.limit, order.stop, order.type = changed.quantity, changed.limit, changed.stop, changed.type
+        order.tif, order.expires, order.outside_rth, order.order_ref = changed.tif, changed.expires, changed.outside_rth, changed.order_ref
+        self._tell.order(order)
+        if order.remaining <= 0:
+            self._floor.end(order, "Cancelled", now, "Cancelled by Trader")
+        elif ticket.transmit and not order.transmit:
+            self._transmit_family(order, now)
+        elif order.transmit:
+            self._floor.work([order], now)
+
+    def _check_modification(self, order: Order, changed: Order, now: datetime) -> None:
+        check_change(order, changed)
+        changed.filled = order.filled
+        changed.perm_id = order.perm_id
+        check_ticket(changed, self._account, self._floor, now)
+        if order.parent_id or self.book.rivals_of(order):
+            return
+        found = self._effect(changed, now)
+        short = shortage(found, sum(other.reserved for other in self.book.alive if other is not order))
+        if short is not None:
+            raise Refused(201, short)
+        order.reserved = max(0.0, round(found.consumed, 2))
+
+    # Cancelling.
+
+    def cancel(self, client_id: int, order_id: int, now: datetime) -> None:
+        """Cancel this client's own order. Raises Refused when it has none of this id, or it is over."""
+        order = self.book.working(client_id, order_id)
+        if order is not None:
+            self._cancel(order, now)
+            return
+        done = self.book.done(client_id, order_id)
+        if done is None:
+            raise Refused(10147, f"OrderId {order_id} that needs to be cancelled is not found.")
+        raise Refused(10148, f"OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {done.status}.")
+
+    def cancel_everything(self, now: datetime) -> None:
+        """Cancel every order of the account: all clients' and those entered by hand."""
+        for order in self.book.alive:
+            if order.alive:
+                self._cancel(order, now)
+
+    def _cancel(self, order: Order, now: datetime) -> None:
+        if order.status == "PendingCancel":
+            return
+        order.cancel_due = now + timedelta(seconds=self._cancel_seconds)
+        order.status = "PendingCancel"
+        self._tell.order(order)
+        self._floor.work([order] if order.cancel_due <= now else [], now)
+
+    def bind_by_hand(self) -> None:
+        """Give orders by hand ids that client 0 can name them by."""
+        for order in self.book.bind_by_hand():
+            self._tell.order(order)

@@ -1,0 +1,80 @@
+"""What outlives the gateway's process: account, orders, executions and every counter of ids, in one JSON file.
+
+It is written before any message leaves that tells of a change: what a client was told is still so after a crash.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from v6cli.errors import BadConfiguration
+from v6cli.files import write_durably
+from v6cli.simulator.account import Account
+from v6cli.simulator.book import Book, Numbers
+from v6cli.simulator.holdings import Holding
+from v6cli.simulator.orders import Execution, Order
+
+_FORMAT = 1
+
+
+class Saved(Struct, frozen=True):
+    """The gateway as it was at ``at``. Ids are the next request id, and the highest order id, of each client."""
+
+    format: int
+    account: str
+    seed: int
+    at: datetime
+    cash: float
+    initial: list[Holding]
+    holdings: list[Holding]
+    fills: list[Execution]
+    alive: list[Order]
+    ended: list[Order]
+    highest_ids: dict[int, int]
+    next_ids: dict[int, int]
+    numbers: Numbers
+
+
+def load(path: Path, account: str, seed: int) -> Saved | None:
+    """What was saved; None when nothing was yet. Raises BadConfiguration when it is damaged or of another account."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadConfiguration(f"{path}: cannot be read: {error.strerror}") from None
+    step = f"move {path} aside to begin the scenario anew"
+    try:
+        saved = msgspec.json.decode(content, type=Saved)
+    except msgspec.MsgspecError as error:
+        raise BadConfiguration(f"{path}: not a state of the simulated gateway: {error}", next_step=step) from None
+    if (saved.format, saved.account, saved.seed) != (_FORMAT, account, seed):
+        raise BadConfiguration(
+            f"{path}: of account {saved.account}, seed {saved.seed}, format {saved.format}; this is {account}, {seed}, {_FORMAT}",
+            next_step=step,
+        )
+    return saved
+
+
+def save(path: Path, account: Account, book: Book, next_ids: dict[int, int], seed: int, now: datetime) -> None:
+    """Replace what was saved, durably. Raises CannotWrite."""
+    saved = Saved(
+        _FORMAT,
+        account.id,
+        seed,
+        now,
+        account.cash,
+        account.initial,
+        list(account.holdings.values()),
+        account.own_fills,
+        book.alive,
+        book.ended,
+        book.highest_ids,
+        next_ids,
+        book.numbers,
+    )
+    write_durably(path, msgspec.json.encode(saved))
