@@ -44,6 +44,10 @@ CASES = {
         [option(1, 590, "P"), option(-1, 600, "P"), option(-1, 600, "C"), option(1, 610, "C")],
         [("iron condor 18Dec26", [-1, 1, -1, 1])],
     ),
+    "spreads that cross are no condor": (
+        [option(1, 610, "P"), option(-1, 620, "P"), option(-1, 590, "C"), option(1, 600, "C")],
+        [("put credit spread 18Dec26", [-1, 1]), ("call credit spread 18Dec26", [-1, 1])],
+    ),
     "put credit": ([option(1, 580, "P"), option(-1, 585, "P")], [("put credit spread 18Dec26", [-1, 1])]),
     "put debit": ([option(-1, 580, "P"), option(1, 585, "P")], [("put debit spread 18Dec26", [-1, 1])]),
     "call credit": ([option(-1, 615, "C"), option(1, 620, "C")], [("call credit spread 18Dec26", [-1, 1])]),

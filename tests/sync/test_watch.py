@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -211,24 +212,26 @@ def consistent(home: Home) -> str | None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_any_instant_lake_and_mirror_are_old_or_new(stage, seed: int) -> None:
+    """Each seed dies once anywhere and three times while tables are written, which is a small part of a sync."""
+
     async def act(stage) -> None:
         chance = random.Random(seed)
         stage.state.close()
-        await asyncio.to_thread(_sync_process(stage.home).wait)
+        assert await asyncio.to_thread(_sync_process(stage.home).wait) == 0
         known = {consistent(stage.home)}
-        for _ in range(4):
+        killed = 0
+        for dies_writing in (False, True, True, True):
             process = _sync_process(stage.home)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(chance.uniform(0.3, 1.6)):
-                    await asyncio.to_thread(process.wait, 5)
+            await asyncio.to_thread(_wait_until_it_writes if dies_writing else _let_it_run(chance.uniform(0.2, 1.0)), process, stage.home)
+            await asyncio.sleep(chance.uniform(0, 0.08) if dies_writing else 0)
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await asyncio.to_thread(process.wait)
-            before = consistent(stage.home)
-            known.add(before)
+            killed += await asyncio.to_thread(process.wait) == -9
+            known.add(consistent(stage.home))
             with open_state(stage.home) as state:
                 mirrored = mirror.seen(state)
-            assert mirrored is not None and mirrored.run in known
+            assert mirrored is not None and mirrored.run in known, "the mirror is never ahead of the lake"
+        assert killed >= 2
         assert await asyncio.to_thread(_sync_process(stage.home).wait) == 0
         after = consistent(stage.home)
         with open_state(stage.home) as state:
@@ -236,6 +239,27 @@ def test_killed_at_any_instant_lake_and_mirror_are_old_or_new(stage, seed: int) 
         assert seen is not None and seen.run == after and after not in known
 
     stage(act, timeout=5.0)
+
+
+def _let_it_run(seconds: float) -> Callable[[subprocess.Popen[bytes], Home], None]:
+    """Let it run so long, or to its end."""
+
+    def wait(process: subprocess.Popen[bytes], _home: Home) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+
+    return wait
+
+
+def _wait_until_it_writes(process: subprocess.Popen[bytes], home: Home) -> None:
+    """Return with the first new file of the lake, or once it has ended."""
+
+    def written() -> int:
+        return sum(1 for _ in home.lake.rglob("*"))
+
+    before = written()
+    while process.poll() is None and written() == before:
+        time.sleep(0.001)
 
 
 def _sync_process(home: Home) -> subprocess.Popen[bytes]:
