@@ -335,3 +335,63 @@ def test_closing_the_gateway_ends_its_clients(serve, until):
         await until(lambda: not client.isConnected())
 
     serve("default", act)
+
+
+def test_rubbish_in_an_order_is_refused_and_changes_nothing(serve, raw):
+    order = [
+        3,
+        9,
+        0,
+        "SPY",
+        "STK",
+        "",
+        0,
+        "",
+        "",
+        "SMART",
+        "",
+        "USD",
+        "",
+        "",
+        "",
+        "",
+        "BUY",
+        1,
+        "LMT",
+        500,
+        "",
+        "DAY",
+        "",
+        "",
+        "",
+        0,
+        "r",
+        1,
+    ]
+    order += [0, 0, 0, "", 0, 0, 0, "", "", "", "", "", "", "", "", "", 0, "", -1, 0, *("",) * 16, "", "", *("",) * 6, "", "", "", "", ""]
+    order += ["", 0, "", "", 0, 0, "", "", 0]
+    odd = st.sampled_from(["nan", "inf", "-1", "x", "1e999", "99999999999999999999", "", "0", "\N{SNOWMAN}", "1.5"])
+
+    async def act(gateway, connect):
+        client = await connect()
+        async with raw(connect.port, 5) as (reader, writer):
+
+            async def attack(changes, cut):
+                fields = list(order)
+                for place, value in changes:
+                    fields[place % len(fields)] = value
+                fields[0], fields[1] = 3, 9
+                writer.write(raw.frame(*fields[:cut]) + raw.frame(4, 1, 9) + raw.frame(49, 1))
+                await raw.read_until(reader, 49)
+
+            loop = asyncio.get_running_loop()
+
+            @given(st.lists(st.tuples(st.integers(2, 110), odd), max_size=4), st.integers(1, 120))
+            @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+            def run(changes, cut):
+                asyncio.run_coroutine_threadsafe(attack(changes, cut), loop).result(20)
+
+            await asyncio.to_thread(run)
+        await is_well(client, gateway)
+
+    serve("default", act, pacing=False, account_every=60.0)

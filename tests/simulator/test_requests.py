@@ -356,6 +356,30 @@ BOOK = Scenario(
 )
 
 
+def test_asking_for_small_bars_too_often_is_a_pacing_violation(serve, library, at):
+    async def act(_gateway, connect):
+        client = await connect()
+        heard = errors_of(client)
+
+        async def ask(contract, size="5 secs", duration="60 S"):
+            heard.clear()
+            bars = await client.reqHistoricalDataAsync(contract, "", duration, size, "TRADES", True)
+            return [code for _, code, _ in heard] or len(bars)
+
+        spy, qqq = library.Stock("SPY", "SMART", "USD"), library.Stock("QQQ", "SMART", "USD")
+        assert await ask(spy) == 12
+        assert await ask(spy) == [162]  # the same within 15 seconds
+        assert await ask(qqq) == 12
+        assert [await ask(spy, "1 min", "600 S") for _ in range(8)] == [10] * 8  # longer bars are free
+        assert [await ask(spy, duration=f"{count} S") for count in (65, 70, 75, 80)] == [13, 14, 15, 16]
+        assert await ask(spy, duration="85 S") == [162]  # the sixth on one contract within 2 seconds
+        at(datetime(2026, 11, 24, 18, 0, 20, tzinfo=UTC), rate=1e-9)
+        assert await ask(spy) == 12
+
+    at(datetime(2026, 11, 24, 18, 0, tzinfo=UTC), rate=1e-9)
+    serve("default", act)
+
+
 def test_open_orders_own_and_everybody_s(serve, at):
     at()
 

@@ -11,6 +11,7 @@ from v6cli.simulator.scenario import AccountSpec, OrderSpec, PositionSpec, Scena
 ACCOUNT = "DU1234567"
 TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
 EMPTY = Scenario(account=AccountSpec(cash=100_000.0))
+RICH = Scenario(account=AccountSpec(cash=1_000_000.0))
 HELD = Scenario(
     account=AccountSpec(cash=100_000.0),
     positions=[PositionSpec("SPY", 10)],
@@ -233,6 +234,26 @@ def test_a_refused_change_leaves_the_original_working(serve, library, frozen, un
         assert (alive.order.lmtPrice, alive.orderStatus.status) == (500.0, "Submitted")
 
     serve(EMPTY, act)
+
+
+def test_a_change_keeps_the_original_total_and_not_less_than_was_filled(serve, library, frozen, until):
+    async def act(gateway, connect):
+        client = await connect()
+        heard = errors_of(client)
+        order = market(library, "BUY", 300, tif="GTC")
+        trade = client.placeOrder(put(library), order)
+        await until(lambda: trade.orderStatus.filled > 1)
+        order.totalQuantity = 1
+        client.placeOrder(trade.contract, order)
+        await until(lambda: heard)
+        assert heard[0][1] == 105
+        assert gateway.book.alive[0].quantity == 300
+        order.totalQuantity = trade.orderStatus.filled + 1
+        client.placeOrder(trade.contract, order)
+        await until(lambda: trade.orderStatus.status == "Filled")
+        assert sum(fill.execution.shares for fill in trade.fills) == order.totalQuantity
+
+    serve(RICH, act)
 
 
 def test_a_bracket_waits_wakes_and_one_child_ends_the_other(serve, library, frozen, until):

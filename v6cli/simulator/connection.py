@@ -8,9 +8,8 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from v6cli import clock
+from v6cli.simulator.pacing import MESSAGES_PER_SECOND, Rate
 from v6cli.simulator.wire import BadField, Frames, MalformedFrame, Request, Value, encode, split
 
 if TYPE_CHECKING:
@@ -23,25 +22,7 @@ SERVER_VERSION = 157
 
 #: Bytes that may wait for a client before it counts as one that does not read.
 LONGEST_BACKLOG = 32 << 20
-MESSAGES_PER_SECOND = 50
 PATIENCE = 3
-
-
-class Rate(Struct):
-    """How fast a client sends: the times of its last messages, and how often it went over the limit."""
-
-    times: deque[float]
-    offences: int = 0
-
-    def exceeded(self, now: float) -> bool:
-        """Count one message at ``now`` (seconds); True when it is one too many within a second."""
-        while self.times and now - self.times[0] >= 1.0:
-            self.times.popleft()
-        if len(self.times) >= MESSAGES_PER_SECOND:
-            self.offences += 1
-            return True
-        self.times.append(now)
-        return False
 
 
 class Connection(asyncio.Protocol):

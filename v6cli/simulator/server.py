@@ -20,6 +20,7 @@ from v6cli.simulator.faults import Faults, Parameter
 from v6cli.simulator.floor import Floor
 from v6cli.simulator.holdings import stock_listing
 from v6cli.simulator.market import Market
+from v6cli.simulator.pacing import HistoryPace
 from v6cli.simulator.quotes import Quoter
 from v6cli.simulator.scenario import Scenario
 from v6cli.simulator.scripted import working
@@ -83,6 +84,7 @@ class Gateway:
         reached = min(saved.at, now) if saved is not None else now
         self.floor = Floor(self.book, self.account, self.market, self.chains, self.quoter, self.announcer, reached)
         self.desk = Desk(self.account, self.floor, self.announcer, scenario.cancel_seconds)
+        self.history_pace = HistoryPace()
         self.faults = Faults()
         for entry in scenario.faults:
             parameters: dict[str, Parameter] = {key: value for key, value in entry.items() if key != "name"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from v6cli import clock
 from v6cli.simulator.answers.contracts import read_wanted
 from v6cli.simulator.history import Bar, Unanswerable, bars, sessions
+from v6cli.simulator.pacing import SMALL_BARS
 from v6cli.simulator.sessions import ZONE_NAME, day_of
 from v6cli.simulator.subscriptions import BarRequest, Bars
 from v6cli.simulator.wire import Value
@@ -33,6 +34,9 @@ def historical_data(connection: Connection, request: Request) -> None:
         connection.error(id_, 200, "No security definition has been found for the request")
         return
     asked = BarRequest(found[0], end, duration, size, what, regular, style == 2)
+    if gateway.pacing and size in SMALL_BARS and gateway.history_pace.exceeded(asked, (found[0].con_id, what), clock.now()):
+        connection.error(id_, 162, "Historical Market Data Service error message:Historical data request pacing violation")
+        return
     try:
         _answer(connection, id_, asked, keep=keep)
     except Unanswerable as error:

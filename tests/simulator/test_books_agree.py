@@ -1,0 +1,184 @@
+"""Whatever is ordered, in whatever sequence: cash, positions, executions and the account's values agree with each other."""
+
+import contextlib
+from collections import defaultdict
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from v6cli import clock
+from v6cli.simulator.checks import Refused
+from v6cli.simulator.desk import Ticket
+from v6cli.simulator.listings import LISTINGS, listed, option
+from v6cli.simulator.orders import ComboLeg, combo
+from v6cli.simulator.scenario import AccountSpec, PositionSpec, Scenario
+from v6cli.simulator.server import Gateway
+
+TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
+EXPIRY = date(2026, 11, 27)
+SINGLE = [listed(LISTINGS["SPY"]), *(option("SPY", EXPIRY, strike, right) for strike in (650, 660, 670) for right in "CP")]
+SPREADS = [
+    tuple(ComboLeg(contract.con_id, ratio, action) for contract, ratio, action in legs)
+    for legs in (
+        ((SINGLE[1], 1, "BUY"), (SINGLE[3], 1, "SELL")),
+        ((SINGLE[2], 1, "SELL"), (SINGLE[4], 2, "BUY"), (SINGLE[6], 1, "SELL")),
+        ((SINGLE[1], 1, "SELL"), (SINGLE[2], 1, "SELL"), (SINGLE[5], 1, "BUY"), (SINGLE[6], 1, "BUY")),
+    )
+]
+SCENARIO = Scenario(
+    account=AccountSpec(cash=150_000.0),
+    positions=[PositionSpec("SPY", 100), PositionSpec("SPY", -1, right="C", expiry="2026-11-27", strike=670)],
+)
+
+acts = st.one_of(
+    st.tuples(
+        st.just("place"),
+        st.sampled_from([*((contract, ()) for contract in SINGLE), *((combo("SPY"), legs) for legs in SPREADS)]),
+        st.sampled_from(["BUY", "SELL"]),
+        st.sampled_from([1, 2, 7, 100]),
+        st.sampled_from(["LMT", "MKT", "STP", "STP LMT"]),
+        st.floats(-3, 3),
+        st.sampled_from(["DAY", "GTC", "IOC"]),
+        st.sampled_from(["", "", "group"]),
+        st.integers(0, 3),
+        st.booleans(),
+    ),
+    st.tuples(st.just("modify"), st.integers(1, 12), st.sampled_from([1, 3, 200]), st.floats(-3, 3)),
+    st.tuples(st.just("cancel"), st.integers(1, 12)),
+    st.tuples(st.just("cancel all")),
+    st.tuples(st.just("wait"), st.sampled_from([1, 10, 300, 86_400, 4 * 86_400])),
+)
+
+
+class Conversation:
+    """Does acts to a gateway's desk, and checks its books after each."""
+
+    def __init__(self, at):
+        self._at, self._seconds, self._tickets = at, 0, {}
+        at(TUESDAY, rate=1e-9)
+        self.gateway = Gateway(SCENARIO)
+        self._fill, self.gateway.floor.fill = self.gateway.floor.fill, self._checked_fill
+        self.gateway.account.forget_before = lambda day: None  # every execution is needed for the sums
+        account = self.gateway.account
+        self._cash = account.cash
+        self._held = {key: holding.quantity for key, holding in account.holdings.items()}
+        self._settled = False
+
+    def do(self, act):
+        kind, *rest = act
+        with contextlib.suppress(Refused):
+            getattr(self, f"_{kind.replace(' ', '_')}")(*rest)
+
+    def _checked_fill(self, order, quantity, price, quotes, moment):
+        assert order.alive
+        assert order.transmit
+        assert self.gateway.book.parent_of(order) is None
+        assert 0 < quantity <= order.remaining
+        assert order.limit is None or (price - order.limit) * order.sign <= 1e-6
+        assert order.stop is None or order.triggered
+        self._fill(order, quantity, price, quotes, moment)
+
+    def _place(self, what, action, quantity, type_, offset, tif, group, parent, transmit):
+        contract, legs = what
+        price = self._price(contract, legs, offset)
+        id_ = len(self._tickets) + 1
+        ticket = Ticket(
+            id_,
+            1,
+            contract,
+            legs,
+            action,
+            quantity,
+            type_,
+            price,
+            price,
+            tif,
+            "",
+            "x",
+            False,
+            parent if parent < id_ else 0,
+            group,
+            1 + id_ % 3,
+            transmit,
+        )
+        self._tickets[id_] = ticket
+        self.gateway.desk.place(ticket, clock.now())
+
+    def _price(self, contract, legs, offset):
+        gateway, now = self.gateway, clock.now()
+        contracts = [gateway.chains.by_id(leg.con_id) for leg in legs] or [contract]
+        ratios = [leg.signed_ratio for leg in legs] or [1]
+        level = sum(ratio * price for ratio, price in zip(ratios, gateway.market.marks(contracts, now).tolist(), strict=True))
+        price = round(level + offset, 2)
+        return price if legs else max(0.01, price)
+
+    def _modify(self, id_, quantity, offset):
+        ticket = self._tickets.get(id_)
+        if ticket is not None and self.gateway.book.working(1, id_) is not None:
+            price = self._price(ticket.contract, ticket.legs, offset)
+            self.gateway.desk.place(replace(ticket, quantity=quantity, limit=price, stop=price), clock.now())
+
+    def _cancel(self, id_):
+        self.gateway.desk.cancel(1, id_, clock.now())
+
+    def _cancel_all(self):
+        self.gateway.desk.cancel_everything(clock.now())
+        assert self.gateway.book.alive == []
+
+    def _wait(self, seconds):
+        self._seconds += seconds
+        self._at(TUESDAY + timedelta(seconds=self._seconds), rate=1e-9)
+        self.gateway.floor.advance(clock.now())
+        self._settled = self._seconds > 3 * 86_400
+
+    def check(self):
+        account, book, now = self.gateway.account, self.gateway.book, clock.now()
+        fills = [fill for fill in account.own_fills if not fill.is_summary]
+        if not self._settled:  # what expires changes positions without an execution
+            sums = defaultdict(float, self._held)
+            for fill in fills:
+                sums[fill.contract.con_id] += fill.signed_quantity
+            assert {key: quantity for key, quantity in sums.items() if quantity} == {
+                key: holding.quantity for key, holding in account.holdings.items()
+            }
+            spent = sum(fill.signed_quantity * fill.price * fill.contract.multiplier + fill.commission for fill in fills)
+            assert account.cash == pytest.approx(self._cash - spent, abs=0.01)
+        state = account.standing(now)
+        assert state.net_liquidation == pytest.approx(state.cash + sum(each.value for each in state.positions), abs=0.05)
+        assert state.initial_margin >= 0
+        assert state.maintenance_margin >= 0
+        for line in (fill for fill in account.own_fills if fill.is_summary):
+            base = line.exec_id[:17]
+            legs = [fill for fill in fills if fill.exec_id.startswith(base)]
+            assert sum(fill.signed_quantity * fill.price for fill in legs) == pytest.approx(line.signed_quantity * line.price, abs=1e-3)
+            assert all(fill.price >= 0 for fill in legs)
+        for order in [*book.alive, *book.ended]:
+            mine = [fill for fill in account.own_fills if fill.perm_id == order.perm_id and fill.is_summary is bool(order.legs)]
+            assert order.filled == sum(fill.quantity for fill in mine) <= order.quantity
+            assert order.alive is (order.status not in {"Filled", "Cancelled", "Inactive"})
+            assert (order.status == "Filled") is (order.filled == order.quantity and not order.alive) or order.status == "Cancelled"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.lists(acts, min_size=1, max_size=25))
+def test_the_books_agree_after_any_sequence_of_orders(at, sequence):
+    conversation = Conversation(at)
+    conversation.check()
+    for act in sequence:
+        conversation.do(act)
+        conversation.check()
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.lists(acts, min_size=5, max_size=20))
+def test_the_same_sequence_has_the_same_outcome(at, sequence):
+    outcomes = []
+    for _ in range(2):
+        conversation = Conversation(at)
+        for act in sequence:
+            conversation.do(act)
+        outcomes.append((conversation.gateway.account.own_fills, conversation.gateway.book.ended, conversation.gateway.account.cash))
+    assert outcomes[0] == outcomes[1]
