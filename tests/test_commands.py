@@ -144,7 +144,8 @@ def test_a_port_in_use_moves_the_demo_to_a_free_one(v6, folder: Path) -> None:
 def test_demo_check_stops_everything(v6, folder: Path) -> None:
     import psutil
 
-    done = v6("demo", folder / "d", "--check")
+    home = new_home.make(folder / "d", "demo", port=free_port())
+    done = v6("demo", home.root, "--check")
     mine = [one.pid for one in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(one.info["cmdline"] or [])]
     assert mine == []
     assert done.returncode == 0, done.stdout + done.stderr
@@ -152,7 +153,8 @@ def test_demo_check_stops_everything(v6, folder: Path) -> None:
 
 @pytest.mark.parametrize(("scenario", "code"), [("degraded", 2), ("awkward", 2)])
 def test_other_scenarios_show_other_colours(v6, folder: Path, scenario: str, code: int) -> None:
-    done = v6("demo", folder / "d", "--check", "--scenario", scenario, "-o", "json", check=code)
+    home = new_home.make(folder / "d", "demo", port=free_port())
+    done = v6("demo", home.root, "--check", "--scenario", scenario, "-o", "json", check=code)
     statuses = {row["status"] for row in json.loads(done.stdout)["rows"]}
     assert statuses & {"degraded", "unhealthy", "unknown"}
 
