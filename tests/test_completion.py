@@ -60,12 +60,40 @@ def test_symbols_are_those_of_the_home(demo) -> None:
     assert complete("v6 positions --symbol ") == []
 
 
-def test_completing_a_command_imports_none() -> None:
-    code = "import sys; sys.argv = ['v6']; import atexit; atexit.register(lambda: print([n for n in sys.modules if n.startswith('v6cli.commands.')], file=sys.stderr)); from v6cli.main import main; main()"
-    environment = os.environ | {"_V6_COMPLETE": "bash_complete", "COMP_WORDS": "v6 ", "COMP_CWORD": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert "plain,morning-check" in done.stdout
-    assert done.stderr.strip() == "[]"
+WATCHED = """
+import atexit, sys
+def watch(event, _arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.posix_spawn"):
+        print(event, file=sys.stderr)
+sys.addaudithook(watch)
+atexit.register(lambda: print([name for name in sys.modules if name.startswith("v6cli.commands.")], file=sys.stderr))
+sys.argv = ["v6"]
+from v6cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "offered", "imported"),
+    [
+        ("v6 ", "plain,morning-check", []),
+        ("v6 services ", "plain,restart", []),
+        ("v6 positions --symbol ", "plain,SPY", ["v6cli.commands.positions"]),
+        ("v6 services start ", "plain,ib-gateway", ["v6cli.commands.services", "v6cli.commands.services.start"]),
+    ],
+)
+def test_completing_asks_nobody_and_imports_the_command_typed_alone(demo, line: str, offered: str, imported: list[str]) -> None:
+    environment = os.environ | {
+        "_V6_COMPLETE": "bash_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(line.count(" ")),
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", WATCHED], env=environment, cwd=demo.home.root, capture_output=True, text=True, check=False
+    )
+    assert offered in done.stdout.splitlines()
+    assert done.stderr.strip() == str(imported)
 
 
 def test_install_puts_the_script_where_the_shell_looks(v6, folder: Path) -> None:
@@ -93,9 +121,27 @@ def run_in(shell: str, script: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_bash_itself(folder: Path) -> None:
-    script = f'source {ROOT}/completions/v6.bash; COMP_WORDS=(v6 mor); COMP_CWORD=1; _v6_completion v6 mor v6; echo "${{COMPREPLY[@]}}"'
-    assert run_in("bash", script, folder).strip() == "morning-check"
+TYPED = [
+    ("v6 mor", "morning-check"),
+    ("v6 services start v6-", "v6-position-sync"),
+    ("v6 config set limits.conc", "limits.concentration limits.concentration_basis"),
+    ("v6 positions --symbol I", "IWM"),
+    ("v6 -o j", "json"),
+]
+
+
+@pytest.mark.parametrize(("line", "offered"), TYPED)
+def test_bash_itself(demo, folder: Path, line: str, offered: str) -> None:
+    """As readline does it: bash is asked for what the script registered, with the words it would be given."""
+    words = line.split(" ")
+    script = f"""
+source {ROOT}/completions/v6.bash
+registered=$(complete -p v6); function=${{registered#*-F }}
+COMP_LINE={line!r} COMP_POINT={len(line)} COMP_WORDS=({line}) COMP_CWORD={len(words) - 1}
+cd {demo.home} && ${{function% v6}} v6 {words[-1]} {words[-2]}
+echo "${{COMPREPLY[@]}}"
+"""
+    assert run_in("bash", script, folder).strip() == offered
 
 
 @pytest.mark.machine

@@ -209,29 +209,35 @@ def consistent(home: Home) -> str | None:
     return recorded.run
 
 
+MOST_KILLS = 8
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_any_instant_lake_and_mirror_are_old_or_new(stage, seed: int) -> None:
-    """Each seed dies once anywhere and three times while tables are written, which is a small part of a sync."""
+    """Each seed dies once anywhere and, in up to eight attempts, three times while tables are written."""
 
     async def act(stage) -> None:
         chance = random.Random(seed)
         stage.state.close()
         assert await asyncio.to_thread(_sync_process(stage.home).wait) == 0
         known = {consistent(stage.home)}
-        killed = 0
-        for dies_writing in (False, True, True, True):
+        killed_writing = 0
+        for attempt in range(MOST_KILLS):
             process = _sync_process(stage.home)
-            await asyncio.to_thread(_wait_until_it_writes if dies_writing else _let_it_run(chance.uniform(0.2, 1.0)), process, stage.home)
-            await asyncio.sleep(chance.uniform(0, 0.08) if dies_writing else 0)
+            await asyncio.to_thread(_wait_until_it_writes if attempt else _let_it_run(chance.uniform(0.2, 1.0)), process, stage.home)
+            # The writing takes a twentieth of a second, and on a busy machine longer: a kill may come after its end.
+            await asyncio.sleep(chance.uniform(0, 0.08 / (attempt or 1)) if attempt else 0)
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            killed += await asyncio.to_thread(process.wait) == -9
+            killed_writing += await asyncio.to_thread(process.wait) == -9 and attempt > 0
             known.add(consistent(stage.home))
             with open_state(stage.home) as state:
                 mirrored = mirror.seen(state)
             assert mirrored is not None and mirrored.run in known, "the mirror is never ahead of the lake"
-        assert killed >= 2
+            if killed_writing == 3:
+                break
+        assert killed_writing, f"it was over before each of {MOST_KILLS} kills"
         assert await asyncio.to_thread(_sync_process(stage.home).wait) == 0
         after = consistent(stage.home)
         with open_state(stage.home) as state:
