@@ -1,10 +1,12 @@
 """Faults do what they say, and only while they are set."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
 
+from v6cli import clock
 from v6cli.errors import BadConfiguration
 from v6cli.simulator.faults import ANSWERS, FAULTS, Faults
 from v6cli.simulator.scenario import PositionSpec, Scenario, load
@@ -177,10 +179,29 @@ def test_faults_are_checked_by_name_parameter_and_value():
         ("withhold-end", {"of": "x"}),
         ("withhold-end", {"answer": "x"}),
         ("farm-broken", {"code": 2104}),
+        ("read-only", {"count": 0}),
+        ("read-only", {"count": 1.5}),
+        ("read-only", {"seconds": "soon"}),
+        ("read-only", {"seconds": float("nan")}),
     ):
         with pytest.raises(BadConfiguration):
             faults.set(name, **parameters)
     assert all(fault.meaning.endswith(".") for fault in FAULTS.values())
+
+
+def test_a_fault_ends_after_its_count_or_its_time_and_says_so():
+    faults, heard = Faults(), []
+    faults.changed = lambda name, begins, parameters: heard.append((name, begins, parameters))
+    faults.set("withhold-end", answer="positions", count=2)
+    faults.set("read-only", seconds=30)
+    assert not faults.withholds("account"), "another answer uses nothing up"
+    assert [faults.withholds("positions") for _ in range(3)] == [True, True, False]
+    faults.advance(clock.now() + timedelta(seconds=29))
+    assert faults.each("read-only") == [{}]
+    faults.advance(clock.now() + timedelta(seconds=31))
+    assert not faults.each("read-only") and not faults.held
+    assert heard[2:] == [("withhold-end", False, [{"answer": "positions"}]), ("read-only", False, [{}])]
+    assert faults.met == {"withhold-end": 2}
 
 
 def test_a_scenario_sets_its_faults_at_the_start(serve):

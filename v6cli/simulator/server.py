@@ -151,12 +151,17 @@ class Gateway:
             connection.error(-1, 504, "Not connected")
             return
         try:
-            self.floor.advance(clock.now())
+            self._advance()
             answers.HANDLERS.get(request.kind, answers.refuse)(connection, request)
         finally:
             self.announcer.flush()
         if connection.client_id is not None and request.id > 0:
             self.use_id(connection.client_id, request.id)
+
+    def _advance(self) -> None:
+        now = clock.now()
+        self.faults.advance(now)
+        self.floor.advance(now)
 
     # Client ids and order ids.
 
@@ -237,7 +242,7 @@ class Gateway:
             for connection in self.connections:
                 connection.waited(self._quotes_every, _PATIENCE_SECONDS)
             try:
-                self.floor.advance(clock.now())
+                self._advance()
                 self.announcer.flush()
                 self.save()
                 answers.push(self, account=due)
