@@ -47,6 +47,19 @@ REFUSED = {
         ["gateway.time_zone", "'Mars/Phobos'", "America/New_York"],
     ),
     "a zone of no name": ('profile = "demo"\ngateway.time_zone = ""', ["gateway.time_zone", "''", "America/New_York"]),
+    "a zone of resets of no name": (
+        'profile = "paper"\ngateway.reset_time_zone = "ET"',
+        ["gateway.reset_time_zone", "'ET'", "America/New_York"],
+    ),
+    "a reset that is no window": (
+        'profile = "paper"\ngateway.resets = ["00:15 - 01:45", "at night"]',
+        ["gateway.resets", "'at night'", "it has no end", "'Sat 23:00 - Sun 03:00'"],
+    ),
+    "a reset that never ends": (
+        'profile = "paper"\ngateway.resets = ["Sun 00:00 - Sat 23:59"]',
+        ["gateway.resets", "lasts 6d 23h", "none is longer than 12h 00m"],
+    ),
+    "resets that are no list": ('profile = "paper"\ngateway.resets = "00:15 - 01:45"', ["gateway.resets", "'00:15 - 01:45'", "array"]),
     "a zone that is a folder": ('profile = "demo"\ngateway.time_zone = "America"', ["gateway.time_zone", "'America'", "America/New_York"]),
     "a zone out of its folder": ('profile = "demo"\ngateway.time_zone = "../passwd"', ["gateway.time_zone", "'../passwd'"]),
     "too many messages": ('profile = "demo"\nmessages.look = 6', ["messages", "47", "45"]),

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from v6cli import clock
+from v6cli import clock, resets
 from v6cli.errors import BadConfiguration, UsageError
 from v6cli.files import write_durably
 from v6cli.home import Home
@@ -49,6 +49,8 @@ class Gateway(Section, frozen=True):
     simulated: bool
     scenario: str
     time_zone: str
+    resets: tuple[str, ...]
+    reset_time_zone: str
 
 
 class Clock(Section, frozen=True):
@@ -392,11 +394,20 @@ def _check_sense(settings: Settings, own_name: str) -> None:
             raise BadConfiguration(
                 f"{own_name}: {key} = {text!r} is no moment; allowed is 2026-11-24T09:30:00-05:00, with its offset"
             ) from None
-    if not clock.is_zone(settings.gateway.time_zone):
-        raise BadConfiguration(
-            f"{own_name}: gateway.time_zone = {settings.gateway.time_zone!r} is no time zone; allowed is a name like America/New_York",
-            next_step="v6 config set gateway.time_zone NAME, or edit the file",
-        )
+    for key, name in (("gateway.time_zone", settings.gateway.time_zone), ("gateway.reset_time_zone", settings.gateway.reset_time_zone)):
+        if not clock.is_zone(name):
+            raise BadConfiguration(
+                f"{own_name}: {key} = {name!r} is no time zone; allowed is a name like America/New_York",
+                next_step=f"v6 config set {key} NAME, or edit the file",
+            )
+    for text in settings.gateway.resets:
+        try:
+            resets.parse(text)
+        except ValueError as error:
+            raise BadConfiguration(
+                f"{own_name}: gateway.resets has {text!r}: {error}; allowed is 'Sat 23:00 - Sun 03:00', or '00:15 - 01:45' for every day",
+                next_step="edit the file",
+            ) from None
     total = settings.messages.trading + settings.messages.sync + settings.messages.closing + 2 * settings.messages.look
     if total > 45:
         raise BadConfiguration(
