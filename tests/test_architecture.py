@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 GROUND = [
     {"errors", "models"},
     {"clock"},
-    {"home", "files", "secrets", "results", "pricing", "events"},
+    {"home", "files", "secrets", "results", "pricing", "events", "resets"},
     {"settings", "locks", "control", "procedure", "logs", "sessions"},
     {"latch"},
 ]
