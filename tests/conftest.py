@@ -27,6 +27,8 @@ from v6cli.simulator.server import Gateway
 from v6cli.state.database import State, open_state
 from v6cli.sync.reconcile import Syncer, SyncRun
 
+from .said import Said
+
 ROOT = Path(__file__).parent.parent
 V6 = [sys.executable, "-P", "-m", "v6cli"]
 
@@ -34,6 +36,18 @@ V6 = [sys.executable, "-P", "-m", "v6cli"]
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run each seeded test with all its seeds instead of the first few")
     parser.addoption("--seed", type=int, metavar="N", help="run each seeded test with this seed alone")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # what the others say arrives at the one process that is none of them
+        config.pluginmanager.register(Said())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is marked ``long`` runs under --long alone."""
+    if not config.getoption("long"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

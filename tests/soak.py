@@ -28,6 +28,7 @@ class Suite:
 
 
 SUITES = (
+    Suite("world", ("tests/world", "--long")),
     Suite("torture", ("tests/torture", "--long")),
     Suite("machine", ("tests", "-m", "machine")),
 )

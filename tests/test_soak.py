@@ -49,10 +49,13 @@ def test_whose_fixture_breaks(broken):
 def suite(tmp_path: Path, root: Path):
     """A suite of one file of tests, run with this project's own seeds and settings."""
 
-    shutil.copy(root / "tests" / "conftest.py", tmp_path)
+    place = tmp_path / "tests"
+    place.mkdir()
+    for name in ("conftest.py", "said.py"):
+        shutil.copy(root / "tests" / name, place)
 
     def make(name: str, text: str, *arguments: str) -> Suite:
-        file = tmp_path / name / "test_it.py"
+        file = place / name / "test_it.py"
         file.parent.mkdir()
         file.write_text(text)
         where = ("-c", f"{root}/pyproject.toml", f"--rootdir={tmp_path}", "-p", "no:cacheprovider", "-n", "0")
@@ -70,9 +73,12 @@ def test_a_suite_that_fails_is_counted_and_can_be_replayed(suite, capfd, root: P
     ]
     assert "PASSED" in said.err and "test_seeded[3]" in said.err, "each test says that it ended, while the rest runs"
     failures = said.out.split("\n\n")[1:]
-    assert failures[0] == "bad/test_it.py::test_seeded[2], seed 2\n  python -m pytest -n 0 'bad/test_it.py::test_seeded[2]' --seed 2"
-    assert failures[1].splitlines()[0] == "bad/test_it.py::TestInside::test_text[a b]"
-    assert failures[2].splitlines()[0] == "bad/test_it.py::test_whose_fixture_breaks"
+    assert (
+        failures[0]
+        == "tests/bad/test_it.py::test_seeded[2], seed 2\n  python -m pytest -n 0 'tests/bad/test_it.py::test_seeded[2]' --seed 2"
+    )
+    assert failures[1].splitlines()[0] == "tests/bad/test_it.py::TestInside::test_text[a b]"
+    assert failures[2].splitlines()[0] == "tests/bad/test_it.py::test_whose_fixture_breaks"
     assert len(failures) == 3
     for failure in failures:
         _, *argv = shlex.split(failure.splitlines()[1])
@@ -108,7 +114,7 @@ def test_no_suites_are_no_success(capfd) -> None:
 
 def test_a_file_that_cannot_be_imported_has_failed(suite, capfd) -> None:
     assert soak.main([suite("bad", "import nothing_of_this_name\n")]) == 1
-    assert capfd.readouterr().out.split("\n\n")[1] == "bad/test_it.py\n  python -m pytest -n 0 bad/test_it.py\n"
+    assert capfd.readouterr().out.split("\n\n")[1] == "tests/bad/test_it.py\n  python -m pytest -n 0 tests/bad/test_it.py\n"
 
 
 @pytest.mark.parametrize(
@@ -119,3 +125,22 @@ def test_the_seeds_of_a_test(suite, root: Path, options: tuple[str, ...], seeds:
     listed = subprocess.run([sys.executable, "-m", "pytest", *made.arguments], cwd=root, capture_output=True, text=True, check=False).stdout
     found = [line.split("[")[1].rstrip("]") for line in listed.splitlines() if "test_seeded[" in line]
     assert found == seeds.split()
+
+
+MEETS = """
+import pytest
+
+@pytest.mark.seeds(2, 3)
+def test_meets(seed, record_property):
+    record_property("to meet", ["halt", "crash", "restart"])
+    record_property("met", ["halt"] if seed else ["crash"])
+    record_property("figure", f"seed {seed} took long")
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_run_that_never_met_what_it_must_has_failed(suite, capfd, processes: str) -> None:
+    assert soak.main([suite("meets", MEETS, "-n", processes)]) == 1
+    said = capfd.readouterr()
+    assert "test_meets: never met restart\n" in said.err and "seed 1 took long" in said.err
+    assert soak.main([suite("meets all", MEETS.replace(', "restart"', ""), "-n", processes)]) == 0

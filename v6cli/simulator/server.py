@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from v6cli import clock
@@ -47,7 +48,7 @@ class Gateway:
     """A simulated IB gateway for one account.
 
     ``connections`` are all open sockets, ``clients`` those that started the API, by client id. ``quotes_every`` and
-    ``account_every`` are wall seconds between pushes. The file ``state`` keeps account, orders and ids across restarts.
+    ``account_every`` are wall seconds between pushes. ``watch`` is called after each request and each push. The file ``state`` keeps account, orders and ids across restarts.
     Positions are resolved when the gateway is made, unless they were saved there: raises BadConfiguration.
     """
 
@@ -90,6 +91,7 @@ class Gateway:
             parameters: dict[str, Parameter] = {key: value for key, value in entry.items() if key != "name"}
             self.faults.set(str(entry["name"]), **parameters)
         self.faults.changed = self._announce
+        self.watch: Callable[[], None] = lambda: None
         self._connections: dict[Connection, None] = {}
         self._clients: dict[int, Connection] = {}
         self._quotes_every = quotes_every
@@ -155,6 +157,7 @@ class Gateway:
             answers.HANDLERS.get(request.kind, answers.refuse)(connection, request)
         finally:
             self.announcer.flush()
+            self.watch()
         if connection.client_id is not None and request.id > 0:
             self.use_id(connection.client_id, request.id)
 
@@ -246,6 +249,7 @@ class Gateway:
                 self.announcer.flush()
                 self.save()
                 answers.push(self, account=due)
+                self.watch()
             except Exception:
                 # A subscription that cannot be served must not silence the others for good.
                 logger.exception("quotes could not be pushed")

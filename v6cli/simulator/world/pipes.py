@@ -14,6 +14,7 @@ from contextvars import copy_context
 from random import Random
 from typing import Any
 
+from v6cli import clock
 from v6cli.simulator.world.processes import Process, running
 
 #: Bytes that fit between two ends before the sender's own memory fills; a loopback socket takes some megabytes.
@@ -73,6 +74,7 @@ class End(asyncio.Transport):
     def write(self, data: Any) -> None:
         if self._closing or self._ended or not data:
             return
+        self._network.wrote(self._process, bytes(data))
         self._unsent += data
         self._send()
         if len(self._unsent) > _HIGH_WATER and not self._write_paused:
@@ -248,10 +250,14 @@ class Listener(asyncio.AbstractServer):
 
 
 class Network:
-    """Every port and connection of a world. ``heard`` is called with each piece as it is read: at which end, and the bytes."""
+    """Every port and connection of a world.
+
+    ``heard`` is called with each piece as it is read: at which end, and the bytes. ``wrote`` with what a process writes.
+    """
 
     def __init__(self, weather: Weather, heard: Callable[[int, bytes], None]) -> None:
         self.weather = weather
+        self.wrote: Callable[[Process | None, bytes], None] = lambda _process, _data: None
         self.listeners: dict[int, Listener] = {}
         self._heard = heard
         self._numbers: dict[End, int] = {}
@@ -274,7 +280,7 @@ class Network:
 
     async def connect(self, factory: Callable[[], asyncio.BaseProtocol], port: int) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """Raises ConnectionRefusedError where nobody listens."""
-        await asyncio.sleep(self.weather.delay() + _APART)
+        await clock.pause(self.weather.delay() + _APART)
         listener = self.listeners.get(port)
         if listener is None or (listener.process is not None and not listener.process.alive):
             raise ConnectionRefusedError(111, f"Connect call failed ('127.0.0.1', {port})")

@@ -52,7 +52,7 @@ class Process:
         self.ends: dict[End, None] = {}
         self.open = Open()
         self.killed = False
-        self._dies_at_step = dies_at_step
+        self.dies_at_step = dies_at_step
         self._dies_at = dies_at
         self._frozen: list[Any] = []
         self._loop = asyncio.get_running_loop()
@@ -66,7 +66,7 @@ class Process:
         if not self.alive:
             return
         self.steps += 1
-        if self.steps == self._dies_at_step:
+        if self.steps == self.dies_at_step:
             self.kill()
         elif self._dies_at is None:
             run()

@@ -54,6 +54,10 @@ class World:
         """What every byte read so far comes to."""
         return self._digest.hexdigest()
 
+    def watch_writes(self, watch: Callable[[Process | None, bytes], None]) -> None:
+        """Have ``watch`` called with whatever a process writes to a connection, at the moment it does so."""
+        self._network.wrote = watch
+
     @property
     def problems(self) -> list[dict[str, Any]]:
         """What the loop would have logged: exceptions that nobody caught."""
@@ -101,7 +105,8 @@ class World:
             self.pieces.append((self._loop.now, end, piece))
 
     def _clear_away(self) -> None:
-        """End what still runs, so that nothing of it is left for the next world."""
+        """End what still runs, so that nothing of it is left for the next world; what comes of that is nobody's problem."""
+        self._loop.set_exception_handler(lambda _loop, _context: None)
         for process in self.processes:
             process.kill()
             process.bury()
