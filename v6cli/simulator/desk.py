@@ -13,6 +13,7 @@ from v6cli.simulator.account import Account
 from v6cli.simulator.checks import Refused, check_change, check_ticket
 from v6cli.simulator.floor import Floor, Listener
 from v6cli.simulator.funds import Effect, effect, shortage
+from v6cli.simulator.mishaps import Mishaps, Rejection
 from v6cli.simulator.orders import ComboLeg, Order
 from v6cli.simulator.sessions import ZONE_NAME, day_of
 
@@ -42,11 +43,12 @@ class Ticket(Struct, frozen=True):
 class Desk:
     """Takes, changes and cancels orders. ``cancel_seconds`` of home time pass between the wish to cancel and the end."""
 
-    def __init__(self, account: Account, floor: Floor, tell: Listener, cancel_seconds: float = 0.0) -> None:
+    def __init__(self, account: Account, floor: Floor, tell: Listener, mishaps: Mishaps, cancel_seconds: float = 0.0) -> None:
         self.book = floor.book
         self._account = account
         self._floor = floor
         self._tell = tell
+        self._mishaps = mishaps
         self._cancel_seconds = cancel_seconds
 
     # Placing.
@@ -73,6 +75,7 @@ class Desk:
         self._check_parent(order)
         order.perm_id = self.book.numbers.next_perm_id(day_of(now))
         self.book.add(order)
+        self._mishaps.befall(order)
         if order.transmit:
             self._transmit_family(order, now)
         else:
@@ -136,10 +139,14 @@ class Desk:
         # What is sold to get out of its parent, or instead of another, takes no funds beside it.
         alone = not order.parent_id and not self.book.rivals_of(order)
         short = shortage(found, others) if alone else None
-        if short is not None:
-            self._reject(order, now, 201, short)
+        rejection = Rejection(201, short) if short is not None else self._mishaps.rejection(order)
+        if rejection is not None:
+            self._reject(order, now, rejection)
             return
         order.reserved = max(0.0, round(found.consumed, 2)) if alone else 0.0
+        if self._mishaps.is_stuck(order, now):
+            self._tell.order(order)
+            return
         self._floor.wake(order, now)
         self._warn(order, now)
         self._floor.work([order], now)
@@ -150,9 +157,12 @@ class Desk:
         market = matching.sides(order, self._floor.quotes([order], now))
         return effect(self._account, order, self._floor.legs(order), market, now)
 
-    def _reject(self, order: Order, now: datetime, code: int, text: str) -> None:
-        self._floor.end(order, "Inactive", now, f"Rejected by System: {text}")
-        self._tell.message(order, code, text)
+    def _reject(self, order: Order, now: datetime, rejection: Rejection) -> None:
+        if not rejection.status_first:
+            self._tell.message(order, rejection.code, rejection.text)
+        self._floor.end(order, "Inactive", now, f"Rejected by System: {rejection.text}")
+        if rejection.status_first:
+            self._tell.message(order, rejection.code, rejection.text)
 
     def _warn(self, order: Order, now: datetime) -> None:
         session = self._floor.session(order, now)
@@ -170,6 +180,9 @@ class Desk:
                 "PlaceOrder is now being processed.",
             )
             self._tell.order(order)
+        mishap = self._mishaps.warning(order)
+        if mishap is not None:
+            self._tell.message(order, *mishap)
 
     # Changing.
 
@@ -216,7 +229,7 @@ class Desk:
         done = self.book.done(client_id, order_id)
         if done is None:
             raise Refused(10147, f"OrderId {order_id} that needs to be cancelled is not found.")
-        raise Refused(10148, f"OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {done.status}.")
+        raise _too_late(done)
 
     def cancel_everything(self, now: datetime) -> None:
         """Cancel every order of the account: all clients' and those entered by hand."""
@@ -227,6 +240,12 @@ class Desk:
     def _cancel(self, order: Order, now: datetime) -> None:
         if order.status == "PendingCancel":
             return
+        if self._mishaps.crosses(order, lambda: self._floor.can_fill_at_its_limit(order, now)):
+            self._floor.fill_at_its_limit(order, now)
+            late = _too_late(order)
+            self._tell.message(order, late.code, late.text)
+            return
+        self._mishaps.delay_cancel(order, self._floor.next_open(order, now))
         order.cancel_due = now + timedelta(seconds=self._cancel_seconds)
         order.status = "PendingCancel"
         self._tell.order(order)
@@ -236,3 +255,7 @@ class Desk:
         """Give orders by hand ids that client 0 can name them by."""
         for order in self.book.bind_by_hand():
             self._tell.order(order)
+
+
+def _too_late(order: Order) -> Refused:
+    return Refused(10148, f"OrderId {order.order_id} that needs to be cancelled cannot be cancelled, state: {order.status}.")

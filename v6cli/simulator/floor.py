@@ -20,6 +20,7 @@ from v6cli.simulator.chains import Chains
 from v6cli.simulator.expiry import settle
 from v6cli.simulator.filling import fill
 from v6cli.simulator.market import Market
+from v6cli.simulator.mishaps import Mishaps
 from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.quotes import Prices, Quoter
 from v6cli.simulator.sessions import Span, day_of
@@ -43,12 +44,23 @@ class Listener(Protocol):
     def positions(self, contracts: Iterable[Contract]) -> None:
         """Positions have changed."""
 
+    def cut_off(self, order: Order) -> None:
+        """The client that placed the order loses its connection."""
+
 
 class Floor:
     """Works the orders of a book. ``reached`` is the last moment up to which it has done so."""
 
     def __init__(
-        self, book: Book, account: Account, market: Market, chains: Chains, quoter: Quoter, tell: Listener, reached: datetime
+        self,
+        book: Book,
+        account: Account,
+        market: Market,
+        chains: Chains,
+        quoter: Quoter,
+        tell: Listener,
+        mishaps: Mishaps,
+        reached: datetime,
     ) -> None:
         self.book = book
         self.reached = reached
@@ -59,6 +71,7 @@ class Floor:
         self._chains = chains
         self._quoter = quoter
         self._tell = tell
+        self._mishaps = mishaps
 
     # Time.
 
@@ -87,8 +100,12 @@ class Floor:
             # An earlier order's fill may have ended this one.
             if order.alive:
                 self._match(order, quotes, moment)
+            if order.alive and order.tif == "IOC":
+                self.end(order, "Cancelled", moment, "Cancelled by System")
 
     def _ends_by_the_clock(self, order: Order, moment: datetime) -> bool:
+        if self._mishaps.holds_cancel(order, moment):
+            return False
         if order.cancel_due is not None and order.cancel_due <= moment:
             self.end(order, "Cancelled", moment, "Cancelled by Trader")
         elif order.expires is not None and order.expires <= moment:
@@ -113,6 +130,13 @@ class Floor:
             return None
         return max(start for start, _ in known), min(end for _, end in known)
 
+    def next_open(self, order: Order, moment: datetime) -> datetime | None:
+        """When the next session of ``order`` begins; None when there is none any more."""
+        session = self.session(order, moment)
+        if session is not None and session[0] <= moment:
+            session = self.session(order, session[1])
+        return session[0] if session is not None else None
+
     def last_moment(self, order: Order) -> datetime | None:
         """When the contract of ``order``, or the first of its legs, trades for the last time; None when it does not expire."""
         moments = [self._exchange.last_moment(contract) for contract, _ in self.legs(order)]
@@ -127,7 +151,7 @@ class Floor:
 
     def wake(self, order: Order, moment: datetime) -> bool:
         """Bring the order's status up to date, and say whether it may fill now."""
-        if order.status == "Inactive" or not order.transmit:
+        if order.status == "Inactive" or not order.transmit or self._mishaps.is_stuck(order, moment):
             return False
         status, why = self._condition(order, moment)
         if order.status != "PendingCancel" and (order.status, order.why_held) != (status, why):
@@ -151,8 +175,35 @@ class Floor:
             order.triggered = True
             self.wake(order, moment)
         price = matching.price(order, market, self._seed, moment)
-        if price is not None:
+        if price is None or self._mishaps.rests(order, moment):
+            return
+        if self._mishaps.breaks_off(order, moment):
+            self.fill(order, order.remaining // 2, price, quotes, moment)
+            self._tell.cut_off(order)
+        else:
             self.fill(order, matching.amount(order, market, self._seed, moment), price, quotes, moment)
+
+    def can_fill_at_its_limit(self, order: Order, moment: datetime) -> bool:
+        """Whether the market could come to a working order and take all that is left of it."""
+        quotes = self.quotes([order], moment)
+        price = self._limit(order, quotes)
+        if price is None or order.status != "Submitted":
+            return False
+        parts = matching.leg_prices(order, price, quotes) if order.legs else []
+        # There are nets that no prices of a combo's legs make.
+        return not order.legs or abs(sum(leg.signed_ratio * at for leg, at in zip(order.legs, parts, strict=True)) - price) < 1e-6
+
+    def fill_at_its_limit(self, order: Order, moment: datetime) -> None:
+        """Let the market come to an order and take all that is left of it."""
+        quotes = self.quotes([order], moment)
+        price = self._limit(order, quotes)
+        if price is not None:
+            self.fill(order, order.remaining, price, quotes, moment)
+
+    @staticmethod
+    def _limit(order: Order, quotes: dict[int, Prices]) -> float | None:
+        market = matching.sides(order, quotes)
+        return order.limit if order.limit is not None else market.ask if order.sign > 0 else market.bid
 
     def fill(self, order: Order, quantity: float, price: float, quotes: dict[int, Prices], moment: datetime) -> None:
         """Fill an order: the one place where it happens. Then what hangs on it follows."""

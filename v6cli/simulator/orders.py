@@ -92,7 +92,7 @@ class Execution(Struct, frozen=True):
     """A fill, with what IB charged for it.
 
     ``realized`` is the P&L it realized, None for an opening one. ``cumulative`` and ``average`` are of the order after
-    this fill; 0 where this fill was all of it. A combo's own line, which only sums its legs up, is of the kind BAG.
+    this fill; 0 where this fill was all of it. ``liquidation`` is 1 where IB closed the position by itself. A combo's own line, which only sums its legs up, is of the kind BAG.
     """
 
     exec_id: str
@@ -110,6 +110,7 @@ class Execution(Struct, frozen=True):
     realized: float | None = None
     cumulative: float = 0.0
     average: float = 0.0
+    liquidation: int = 0
 
     @property
     def signed_quantity(self) -> float:

@@ -20,6 +20,7 @@ from v6cli.simulator.faults import Faults, Parameter
 from v6cli.simulator.floor import Floor
 from v6cli.simulator.holdings import stock_listing
 from v6cli.simulator.market import Market
+from v6cli.simulator.mishaps import Mishaps
 from v6cli.simulator.pacing import HistoryPace
 from v6cli.simulator.quotes import Quoter
 from v6cli.simulator.scenario import Scenario
@@ -80,12 +81,13 @@ class Gateway:
             self.account.restore(saved.cash, saved.initial, saved.holdings, saved.fills)
             self.book = Book(saved.alive, saved.ended, saved.highest_ids, saved.numbers)
             self._next_ids, self._saved_ids = dict(saved.next_ids), dict(saved.next_ids)
-        self.announcer = answers.Announcer(self)
-        reached = min(saved.at, now) if saved is not None else now
-        self.floor = Floor(self.book, self.account, self.market, self.chains, self.quoter, self.announcer, reached)
-        self.desk = Desk(self.account, self.floor, self.announcer, scenario.cancel_seconds)
-        self.history_pace = HistoryPace()
         self.faults = Faults()
+        self.announcer = answers.Announcer(self)
+        mishaps = Mishaps(self.faults)
+        reached = min(saved.at, now) if saved is not None else now
+        self.floor = Floor(self.book, self.account, self.market, self.chains, self.quoter, self.announcer, mishaps, reached)
+        self.desk = Desk(self.account, self.floor, self.announcer, mishaps, scenario.cancel_seconds)
+        self.history_pace = HistoryPace()
         for entry in scenario.faults:
             parameters: dict[str, Parameter] = {key: value for key, value in entry.items() if key != "name"}
             self.faults.set(str(entry["name"]), **parameters)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from v6cli import clock
 from v6cli.simulator.answers.account import contract_fields
-from v6cli.simulator.answers.order_messages import commission, completed_order, execution, margins, open_order, order_status
+from v6cli.simulator.answers.order_messages import completed_order, execution, margins, open_order, order_status
 from v6cli.simulator.answers.place_order import Placed
 from v6cli.simulator.checks import Refused
 from v6cli.simulator.orders import Execution, Order
@@ -85,8 +85,9 @@ def executions(connection: Connection, request: Request) -> None:
 
 def _send_fill(connection: Connection, id_: int, fill: Execution) -> None:
     connection.send(*execution(id_, fill, contract_fields(fill.contract, "SMART")))
-    if not fill.is_summary:
-        connection.send(*commission(fill))
+    cost = connection.gateway.announcer.distortion.cost_of(fill, clock.now())
+    if cost is not None:
+        connection.send(*cost)
 
 
 def _moment(text: str) -> datetime:
