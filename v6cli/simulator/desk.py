@@ -4,40 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from msgspec import Struct
-
 from v6cli import clock
-from v6cli.models import Contract
 from v6cli.simulator import matching
 from v6cli.simulator.account import Account
 from v6cli.simulator.checks import Refused, check_change, check_ticket
 from v6cli.simulator.floor import Floor, Listener
 from v6cli.simulator.funds import Effect, effect, shortage
 from v6cli.simulator.mishaps import Mishaps, Rejection
-from v6cli.simulator.orders import ComboLeg, Order
+from v6cli.simulator.orders import Order
 from v6cli.simulator.sessions import ZONE_NAME, day_of
-
-
-class Ticket(Struct, frozen=True):
-    """An order as a client describes it. Prices are per share; None is not set."""
-
-    order_id: int
-    client_id: int
-    contract: Contract
-    legs: tuple[ComboLeg, ...]
-    action: str
-    quantity: float
-    type: str
-    limit: float | None
-    stop: float | None
-    tif: str
-    account: str
-    order_ref: str
-    outside_rth: bool
-    parent_id: int
-    oca_group: str
-    oca_type: int
-    transmit: bool
+from v6cli.simulator.ticket import Ticket
 
 
 class Desk:
@@ -70,7 +46,15 @@ class Desk:
             raise Refused(104, "Cannot modify a filled order.")
         if ticket.order_id <= 0 or self.book.is_used(ticket.client_id, ticket.order_id):
             raise Refused(103, "Duplicate order id")
+        self._take(self._draft(ticket, now), now)
+
+    def place_by_hand(self, ticket: Ticket, now: datetime, *, bound: bool) -> None:
+        """Take an order that somebody enters in TWS: it has an id only if client 0 binds it. Raises Refused."""
         order = self._draft(ticket, now)
+        order.order_id = self.book.next_id_by_hand() if bound else 0
+        self._take(order, now)
+
+    def _take(self, order: Order, now: datetime) -> None:
         check_ticket(order, self._account, self._floor, now)
         self._check_parent(order)
         order.perm_id = self.book.numbers.next_perm_id(day_of(now))
@@ -238,18 +222,18 @@ class Desk:
                 self._cancel(order, now)
 
     def _cancel(self, order: Order, now: datetime) -> None:
-        if order.status == "PendingCancel":
-            return
-        if self._mishaps.crosses(order, lambda: self._floor.can_fill_at_its_limit(order, now)):
-            self._floor.fill_at_its_limit(order, now)
-            late = _too_late(order)
-            self._tell.message(order, late.code, late.text)
-            return
-        self._mishaps.delay_cancel(order, self._floor.next_open(order, now))
-        order.cancel_due = now + timedelta(seconds=self._cancel_seconds)
-        order.status = "PendingCancel"
-        self._tell.order(order)
-        self._floor.work([order] if order.cancel_due <= now else [], now)
+        if order.status != "PendingCancel":
+            price = self._mishaps.crosses(order, lambda: self._floor.price_when_met(order, now))
+            if price is not None:
+                self._floor.fill_when_met(order, price, now)
+                late = _too_late(order)
+                self._tell.message(order, late.code, late.text)
+                return
+            self._mishaps.delay_cancel(order, self._floor.next_open(order, now))
+            order.cancel_due = now + timedelta(seconds=self._cancel_seconds)
+            order.status = "PendingCancel"
+            self._tell.order(order)
+        self._floor.ends_by_the_clock(order, now)
 
     def bind_by_hand(self) -> None:
         """Give orders by hand ids that client 0 can name them by."""

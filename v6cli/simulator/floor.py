@@ -94,7 +94,7 @@ class Floor:
 
     def work(self, orders: Iterable[Order], moment: datetime) -> None:
         """Let these orders end, wake, trigger and fill as the clock and the market at ``moment`` have it."""
-        due = [order for order in orders if order.alive and not self._ends_by_the_clock(order, moment) and self.wake(order, moment)]
+        due = [order for order in orders if order.alive and not self.ends_by_the_clock(order, moment) and self.wake(order, moment)]
         quotes = self.quotes(due, moment)
         for order in due:
             # An earlier order's fill may have ended this one.
@@ -103,7 +103,8 @@ class Floor:
             if order.alive and order.tif == "IOC":
                 self.end(order, "Cancelled", moment, "Cancelled by System")
 
-    def _ends_by_the_clock(self, order: Order, moment: datetime) -> bool:
+    def ends_by_the_clock(self, order: Order, moment: datetime) -> bool:
+        """End an order whose cancel is due or whose time in force is over; whether it has ended."""
         if self._mishaps.holds_cancel(order, moment):
             return False
         if order.cancel_due is not None and order.cancel_due <= moment:
@@ -183,27 +184,13 @@ class Floor:
         else:
             self.fill(order, matching.amount(order, market, self._seed, moment), price, quotes, moment)
 
-    def can_fill_at_its_limit(self, order: Order, moment: datetime) -> bool:
-        """Whether the market could come to a working order and take all that is left of it."""
-        quotes = self.quotes([order], moment)
-        price = self._limit(order, quotes)
-        if price is None or order.status != "Submitted":
-            return False
-        parts = matching.leg_prices(order, price, quotes) if order.legs else []
-        # There are nets that no prices of a combo's legs make.
-        return not order.legs or abs(sum(leg.signed_ratio * at for leg, at in zip(order.legs, parts, strict=True)) - price) < 1e-6
+    def price_when_met(self, order: Order, moment: datetime) -> float | None:
+        """The price of a working order, should the market come to it now; None where it cannot."""
+        return matching.met(order, self.quotes([order], moment)) if order.status == "Submitted" else None
 
-    def fill_at_its_limit(self, order: Order, moment: datetime) -> None:
-        """Let the market come to an order and take all that is left of it."""
-        quotes = self.quotes([order], moment)
-        price = self._limit(order, quotes)
-        if price is not None:
-            self.fill(order, order.remaining, price, quotes, moment)
-
-    @staticmethod
-    def _limit(order: Order, quotes: dict[int, Prices]) -> float | None:
-        market = matching.sides(order, quotes)
-        return order.limit if order.limit is not None else market.ask if order.sign > 0 else market.bid
+    def fill_when_met(self, order: Order, price: float, moment: datetime) -> None:
+        """Fill all that is left of an order to which the market has come."""
+        self.fill(order, order.remaining, price, self.quotes([order], moment), moment)
 
     def fill(self, order: Order, quantity: float, price: float, quotes: dict[int, Prices], moment: datetime) -> None:
         """Fill an order: the one place where it happens. Then what hangs on it follows."""
@@ -218,7 +205,7 @@ class Floor:
         self._tell.positions([contract for contract, _ in legs])
         self._settle_rivals(order, quantity, moment)
         if not order.alive:
-            self.work([child for child in self.book.alive if (child.client_id, child.parent_id) == order.key], moment)
+            self.work(self.book.children_of(order), moment)
 
     def end(self, order: Order, status: str, moment: datetime, ended_by: str, reason: str = "") -> None:
         """End an order without a fill, and its children with it."""

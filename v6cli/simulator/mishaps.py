@@ -83,9 +83,14 @@ class Mishaps:
 
     # Of a cancel.
 
-    def crosses(self, order: Order, can_fill: Callable[[], bool]) -> bool:
-        """Whether the cancel comes too late: the order, if it ``can_fill``, does so first."""
-        return self._faults.strikes("cancels-cross-fills", lambda held: _whose(order)(held) and can_fill()) is not None
+    def crosses(self, order: Order, price_when_met: Callable[[], float | None]) -> float | None:
+        """The price at which the order fills before the cancel takes effect; None when the cancel is in time."""
+        if not self._faults.each("cancels-cross-fills"):
+            return None
+        price = price_when_met()
+        if price is None or self._faults.strikes("cancels-cross-fills", _whose(order)) is None:
+            return None
+        return price
 
     def delay_cancel(self, order: Order, next_open: datetime | None) -> None:
         """Let what holds cancels up take hold of this order's."""

@@ -25,7 +25,7 @@ class Announcer:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._changed: dict[int, Contract] = {}
+        self._changed: list[tuple[Contract, int]] = []
         self.distortion = Distortion(gateway.faults)
 
     def order(self, order: Order) -> None:
@@ -48,9 +48,9 @@ class Announcer:
 
     def positions(self, contracts: Iterable[Contract]) -> None:
         """Remember whose positions have changed."""
-        found = {contract.con_id: contract for contract in contracts}
+        found = list(contracts)
         if found:
-            self._changed |= found
+            self._changed += [(contract, self._gateway.statement.latest) for contract in found]
             self._gateway.changed()
 
     def cut_off(self, order: Order) -> None:
@@ -63,10 +63,13 @@ class Announcer:
         """Tell what faults have held back, and subscribers of positions and of the account what has changed since the last time."""
         for order, messages in self.distortion.held_back(clock.now()):
             self._tell(order, messages)
-        changed, self._changed = list(self._changed.values()), {}
+        if not self._changed:
+            return
+        now, statement = clock.now(), self._gateway.statement
+        changed = list(dict.fromkeys(contract for contract, change in self._changed if statement.shows(change, now)))
         if not changed:
             return
-        now = clock.now()
+        self._changed = [(contract, change) for contract, change in self._changed if not statement.shows(change, now)]
         for connection in self._gateway.clients.values():
             account.push_changes(connection, changed, now)
 

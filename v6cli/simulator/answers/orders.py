@@ -36,11 +36,11 @@ def all_open_orders(connection: Connection, _request: Request) -> None:
 
 
 def bind(connection: Connection, request: Request) -> None:
-    """15: client 0 takes over orders entered by hand: each gets an id of its own, below zero."""
+    """15: client 0 takes over orders entered by hand, now or later: each gets an id of its own, below zero."""
     request.skip(1)
-    if not request.boolean() or connection.client_id != 0:
-        return
-    connection.gateway.desk.bind_by_hand()
+    connection.binds = request.boolean() and connection.client_id == 0
+    if connection.binds:
+        connection.gateway.desk.bind_by_hand()
 
 
 def _send_open(connection: Connection, orders: Iterable[Order]) -> None:

@@ -46,13 +46,16 @@ class Faults:
         self._gripped: dict[str, dict[int, _Grip]] = {}
 
     def set(self, name: str, **parameters: Parameter) -> None:
-        """Let ``name`` happen from now on. Setting it again with other parameters adds to it. Raises BadConfiguration."""
+        """Let ``name`` happen from now on. Setting it again with other parameters adds to it.
+
+        Raises BadConfiguration, also for a moment that cannot happen now.
+        """
         check(name, parameters)
         fault = FAULTS[name]
         own = {key: value for key, value in parameters.items() if key in fault.parameters}
         if fault.moment:
-            self.note(name)
             self.changed(name, True, [own])
+            self.note(name)
             return
         forms = self._held.setdefault(name, [])
         if any(form.parameters == own and form.left is None and form.until is None for form in forms):
