@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
+
+from msgspec.structs import replace
 
 from v6cli.models import Contract
 from v6cli.simulator.holdings import Holding, build
@@ -16,7 +18,10 @@ from v6cli.simulator.valuation import Standing, standing
 
 
 class Account:
-    """What the gateway keeps for its account. ``holdings`` is keyed by contract id; ``own_fills`` are of orders placed here."""
+    """What the gateway keeps for its account. ``holdings`` is keyed by contract id; ``own_fills`` are of orders placed here.
+
+    ``changing`` is called before cash and positions change.
+    """
 
     def __init__(self, scenario: Scenario, market: Market, now: datetime) -> None:
         self.id = scenario.account.id
@@ -27,15 +32,19 @@ class Account:
             holding.contract.con_id: Holding(*(getattr(holding, name) for name in Holding.__struct_fields__)) for holding in self.initial
         }
         self.own_fills: list[Execution] = []
+        self.changing: Callable[[], None] = lambda: None
         self._market = market
         self._scenario = scenario
         self._valued: tuple[datetime, Standing] | None = None
 
     def fills(self, now: datetime) -> list[Execution]:
         """Today's executions up to ``now``, in the order they happened; IB forgets earlier days."""
+        return self._with_scripted(self.own_fills, now)
+
+    def _with_scripted(self, own: Iterable[Execution], now: datetime) -> list[Execution]:
         today = day_of(now)
-        own = [fill for fill in self.own_fills if day_of(fill.at) == today]
-        return sorted([*self._scripted(now), *own], key=lambda fill: (fill.at, fill.exec_id))
+        of_today = [fill for fill in own if day_of(fill.at) == today]
+        return sorted([*self._scripted(now), *of_today], key=lambda fill: (fill.at, fill.exec_id))
 
     def scripted_orders(self, now: datetime) -> list[Order]:
         """The completed orders behind the scenario's own fills of today."""
@@ -61,6 +70,10 @@ class Account:
         left = [holding for holding in held.values() if holding.quantity]
         return standing(left, self.cash - spent, self.fills(now), self._market, moved(now))
 
+    def standing_of(self, holdings: Mapping[int, Holding], cash: float, own_fills: Iterable[Execution], now: datetime) -> Standing:
+        """The worth of what was once held, with what had been filled by then."""
+        return standing(list(holdings.values()), cash, self._with_scripted(own_fills, now), self._market, now)
+
     def empty(self, now: datetime) -> Standing:
         """The worth of an account that holds nothing."""
         return standing([], 0.0, [], self._market, now)
@@ -70,7 +83,7 @@ class Account:
 
         Average costs carry the fees of opening, as IB's do; what is realized is after all fees.
         """
-        self._valued = None
+        self._change()
         self.cash = round(self.cash - quantity * price * contract.multiplier - fee, 6)
         holding = self.holdings.setdefault(contract.con_id, Holding(contract, 0.0, 0.0, order_ref))
         unit, held = price * contract.multiplier, holding.quantity
@@ -88,6 +101,26 @@ class Account:
         if not holding.quantity:
             del self.holdings[contract.con_id]
         return realized
+
+    def correct(self, old: Execution, price: float) -> Execution:
+        """Put another price in the place of an execution's, under the next id; cash, cost and P&L follow. Return the correction."""
+        self._change()
+        spent = round(old.signed_quantity * (price - old.price) * old.contract.multiplier, 6)
+        self.cash = round(self.cash - spent, 6)
+        holding, realized = self.holdings.get(old.contract.con_id), old.realized
+        if holding is not None and holding.quantity * old.signed_quantity > 0:
+            holding.average_cost = round(holding.average_cost + spent / holding.quantity, 8)
+        else:
+            realized = round((realized or 0.0) - spent, 4)
+        base, _, revision = old.exec_id.rpartition(".")
+        average = old.average + (price - old.price) * old.quantity / old.cumulative if old.cumulative else 0.0
+        new = replace(old, exec_id=f"{base}.{int(revision) + 1:02d}", price=price, average=round(average, 8), realized=realized)
+        self.own_fills[self.own_fills.index(old)] = new
+        return new
+
+    def _change(self) -> None:
+        self.changing()
+        self._valued = None
 
     def restore(self, cash: float, initial: list[Holding], holdings: list[Holding], fills: list[Execution]) -> None:
         """Take up what was saved in place of what the scenario begins with."""

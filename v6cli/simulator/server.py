@@ -21,11 +21,14 @@ from v6cli.simulator.faults import Faults, Parameter
 from v6cli.simulator.floor import Floor
 from v6cli.simulator.holdings import stock_listing
 from v6cli.simulator.market import Market
+from v6cli.simulator.mishaps import Mishaps
+from v6cli.simulator.outside import Outside
 from v6cli.simulator.pacing import HistoryPace
 from v6cli.simulator.quotes import Quoter
 from v6cli.simulator.scenario import Scenario
 from v6cli.simulator.scripted import working
 from v6cli.simulator.sessions import Calendar, Exchange, day_of, new_york_exchanges
+from v6cli.simulator.statement import Statement
 from v6cli.simulator.wire import Request
 
 logger = logging.getLogger(__name__)
@@ -81,12 +84,15 @@ class Gateway:
             self.account.restore(saved.cash, saved.initial, saved.holdings, saved.fills)
             self.book = Book(saved.alive, saved.ended, saved.highest_ids, saved.numbers)
             self._next_ids, self._saved_ids = dict(saved.next_ids), dict(saved.next_ids)
-        self.announcer = answers.Announcer(self)
-        reached = min(saved.at, now) if saved is not None else now
-        self.floor = Floor(self.book, self.account, self.market, self.chains, self.quoter, self.announcer, reached)
-        self.desk = Desk(self.account, self.floor, self.announcer, scenario.cancel_seconds)
-        self.history_pace = HistoryPace()
         self.faults = Faults()
+        self.statement = Statement(self.account, self.faults)
+        self.announcer = answers.Announcer(self)
+        mishaps = Mishaps(self.faults)
+        reached = min(saved.at, now) if saved is not None else now
+        self.floor = Floor(self.book, self.account, self.market, self.chains, self.quoter, self.announcer, mishaps, reached)
+        self.desk = Desk(self.account, self.floor, self.announcer, mishaps, scenario.cancel_seconds)
+        self._outside = Outside(self.account, self.market, self.floor, self.desk, self.announcer, self._binds_orders_by_hand)
+        self.history_pace = HistoryPace()
         for entry in scenario.faults:
             parameters: dict[str, Parameter] = {key: value for key, value in entry.items() if key != "name"}
             self.faults.set(str(entry["name"]), **parameters)
@@ -216,6 +222,9 @@ class Gateway:
         return [(code, f"{_FARM_WORDS[code]}:{farm}") for farm, code in states.items()]
 
     def _announce(self, name: str, begins: bool, forms: list[dict[str, Parameter]]) -> None:
+        if begins:
+            for form in forms:
+                self._outside.happens(name, form)
         if name != "farm-broken":
             return
         for form in forms:
@@ -223,6 +232,10 @@ class Gateway:
             told = code if begins else _OK_AFTER[code]
             for connection in self._clients.values():
                 connection.error(-1, told, f"{_FARM_WORDS[told]}:{farm}")
+
+    def _binds_orders_by_hand(self) -> bool:
+        client = self._clients.get(0)
+        return client is not None and client.binds
 
     def lacks_greeks(self, contract: Contract) -> bool:
         """Whether computations of the option model are withheld for this contract."""

@@ -40,7 +40,7 @@ def contract_fields(contract: Contract, exchange: str = "") -> tuple[Value, ...]
 def positions(connection: Connection, _request: Request) -> None:
     """61: every position, then the End, and from then on those that change."""
     connection.positions = True
-    for holding in connection.gateway.account.holdings.values():
+    for holding in connection.gateway.statement.holdings(clock.now()).values():
         _send_position(connection, holding)
     connection.end("positions", 62, 1)
 
@@ -62,7 +62,7 @@ def positions_multi(connection: Connection, request: Request) -> None:
     id_, name = request.identify(), request.text()
     account = connection.gateway.account
     if _is_known(connection, id_, name):
-        for holding in account.holdings.values() if name in {account.id, ""} else ():
+        for holding in connection.gateway.statement.holdings(clock.now()).values() if name in {account.id, ""} else ():
             connection.send(71, 1, id_, account.id, *contract_fields(holding.contract), holding.quantity, holding.average_cost, "")
         connection.end("positions", 72, 1, id_)
 
@@ -144,13 +144,14 @@ def push(connection: Connection, *, values: bool) -> None:
 def push_changes(connection: Connection, changed: Iterable[Contract], now: datetime) -> None:
     """Tell a subscriber which positions have changed, those that are closed as zero, and what the account is worth now."""
     account = connection.gateway.account
-    held = [account.holdings.get(contract.con_id) or Holding(contract, 0.0, 0.0) for contract in changed]
+    shown = connection.gateway.statement.holdings(now)
+    held = [shown.get(contract.con_id) or Holding(contract, 0.0, 0.0) for contract in changed]
     if connection.positions:
         for holding in held:
             _send_position(connection, holding)
     if connection.account_updates != account.id:
         return
-    state = account.standing(now)
+    state = connection.gateway.statement.standing(now)
     known = {position.holding.contract.con_id: position for position in [*state.positions, *state.closed]}
     _send_values(connection, state, account.id)
     for holding in held:
@@ -167,7 +168,7 @@ def _is_known(connection: Connection, id_: int, name: str) -> bool:
 
 def _standing(connection: Connection, name: str) -> Standing:
     account = connection.gateway.account
-    return account.standing(clock.now()) if name == account.id else account.empty(clock.now())
+    return connection.gateway.statement.standing(clock.now()) if name == account.id else account.empty(clock.now())
 
 
 def _send_updates(connection: Connection, name: str) -> None:

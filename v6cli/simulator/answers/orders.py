@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from v6cli import clock
 from v6cli.simulator.answers.account import contract_fields
-from v6cli.simulator.answers.order_messages import commission, completed_order, execution, margins, open_order, order_status
+from v6cli.simulator.answers.order_messages import completed_order, execution, margins, open_order, order_status
 from v6cli.simulator.answers.place_order import Placed
 from v6cli.simulator.checks import Refused
 from v6cli.simulator.orders import Execution, Order
@@ -36,11 +36,11 @@ def all_open_orders(connection: Connection, _request: Request) -> None:
 
 
 def bind(connection: Connection, request: Request) -> None:
-    """15: client 0 takes over orders entered by hand: each gets an id of its own, below zero."""
+    """15: client 0 takes over orders entered by hand, now or later: each gets an id of its own, below zero."""
     request.skip(1)
-    if not request.boolean() or connection.client_id != 0:
-        return
-    connection.gateway.desk.bind_by_hand()
+    connection.binds = request.boolean() and connection.client_id == 0
+    if connection.binds:
+        connection.gateway.desk.bind_by_hand()
 
 
 def _send_open(connection: Connection, orders: Iterable[Order]) -> None:
@@ -85,8 +85,9 @@ def executions(connection: Connection, request: Request) -> None:
 
 def _send_fill(connection: Connection, id_: int, fill: Execution) -> None:
     connection.send(*execution(id_, fill, contract_fields(fill.contract, "SMART")))
-    if not fill.is_summary:
-        connection.send(*commission(fill))
+    cost = connection.gateway.announcer.distortion.cost_of(fill, clock.now())
+    if cost is not None:
+        connection.send(*cost)
 
 
 def _moment(text: str) -> datetime:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
+
+from v6cli.models import Contract
 
 Parameter = str | int | float | bool | list[str]
 
@@ -16,6 +20,8 @@ COMMON = {
 class Fault(Struct, frozen=True):
     """One thing that can go wrong: what it means, and its parameters with theirs. A parameter with choices takes no other.
 
+    ``numbers`` are those of its parameters that are numbers.
+
     A ``moment`` is a thing that happens when it is set, and does not last.
     """
 
@@ -23,6 +29,7 @@ class Fault(Struct, frozen=True):
     parameters: dict[str, str] = {}
     choices: dict[str, tuple[str, ...]] = {}
     moment: bool = False
+    numbers: tuple[str, ...] = ()
 
     @property
     def all_parameters(self) -> dict[str, str]:
@@ -35,3 +42,16 @@ def names(value: Parameter | None) -> list[str]:
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [str(value)]
+
+
+def number(parameters: Mapping[str, Parameter], key: str, default: float) -> float:
+    """A parameter that is a number, ``default`` where it was left out."""
+    value = parameters.get(key)
+    return default if value is None else float(str(value))
+
+
+def concerns(parameters: Mapping[str, Parameter], contract: Contract, order_ref: str = "") -> bool:
+    """Whether the parameter ``of`` names this contract, by any of its names or the order reference; left out, it names all."""
+    wanted = names(parameters.get("of"))
+    called = {contract.symbol, contract.trading_class, contract.local_symbol, " ".join(contract.local_symbol.split()), order_ref} - {""}
+    return not wanted or not called.isdisjoint(wanted)
