@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from v6cli.models import Contract
+
 Parameter = str | int | float | bool | list[str]
 
 #: Parameters that every fault takes.
@@ -14,15 +16,19 @@ COMMON = {
 
 
 class Fault(Struct, frozen=True):
-    """One thing that can go wrong: what it means, and its parameters with theirs. A parameter with choices takes no other.
+    """One thing that can go wrong: what it means, and its parameters with theirs.
 
-    A ``moment`` is a thing that happens when it is set, and does not last.
+    A parameter with ``choices`` takes no other; one of ``numbers`` takes a number above 0, one with a pattern names that match
+    it. ``defaults`` hold where a parameter is left out. A ``moment`` is a thing that happens when it is set, and does not last.
     """
 
     meaning: str
     parameters: dict[str, str] = {}
     choices: dict[str, tuple[str, ...]] = {}
     moment: bool = False
+    numbers: tuple[str, ...] = ()
+    patterns: dict[str, str] = {}
+    defaults: dict[str, Parameter] = {}
 
     @property
     def all_parameters(self) -> dict[str, str]:
@@ -35,3 +41,16 @@ def names(value: Parameter | None) -> list[str]:
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [str(value)]
+
+
+def word(value: Parameter) -> str:
+    """A parameter as it is written on a command line."""
+    if isinstance(value, list):
+        return ",".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def concerns(parameters: dict[str, Parameter], contract: Contract) -> bool:
+    """Whether a fault of market data is about this contract: every one is meant where ``of`` is left out."""
+    of = names(parameters.get("of"))
+    return not of or bool({contract.symbol, contract.trading_class, contract.local_symbol}.intersection(of))
