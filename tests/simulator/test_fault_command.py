@@ -33,11 +33,11 @@ def test_a_fault_is_set_seen_and_healed_in_a_demo_and_journaled(demo) -> None:
     try:
         done = demo.v6("gateway", "fault", "missing-greeks", "of=NONE,NEITHER", "count=3", "-o", "json", check=0)
         assert held(done) == {"missing-greeks": "of=NONE,NEITHER 3 left"}
-        demo.v6("gateway", "fault", "no-market-data", "of=NONE", "seconds=900", check=0)
+        demo.v6("gateway", "fault", "another-session", "of=NONE", "seconds=900", check=0)
         seen = held(demo.v6("gateway", "fault", "--list", "-o", "json", check=0))
-        assert seen.keys() == {"missing-greeks", "no-market-data"}
-        assert seen["no-market-data"].startswith("of=NONE until 20")
-        assert held(demo.v6("gateway", "fault", "missing-greeks", "--clear", "-o", "json", check=0)).keys() == {"no-market-data"}
+        assert seen.keys() == {"missing-greeks", "another-session"}
+        assert seen["another-session"].startswith("of=NONE until 20")
+        assert held(demo.v6("gateway", "fault", "missing-greeks", "--clear", "-o", "json", check=0)).keys() == {"another-session"}
         assert "no fault holds" in demo.v6("gateway", "fault", "--clear", check=0).stdout
         assert held(demo.v6("gateway", "fault", "-o", "json", check=0)) == {}
     finally:

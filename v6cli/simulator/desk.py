@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -68,6 +69,10 @@ class Desk:
             raise Refused(104, "Cannot modify a filled order.")
         if ticket.order_id <= 0 or self.book.is_used(ticket.client_id, ticket.order_id):
             raise Refused(103, "Duplicate order id")
+        self.take(ticket, now)
+
+    def take(self, ticket: Ticket, now: datetime) -> None:
+        """Take a new order, whatever else may have its id. Raises Refused."""
         order = self._draft(ticket, now)
         check_ticket(order, self._account, self._floor, now)
         self._check_parent(order)
@@ -78,6 +83,12 @@ class Desk:
         else:
             order.status = "PendingSubmit"
             self._tell.order(order)
+
+    def transmit(self, client_id: int, order_id: int, now: datetime) -> None:
+        """Send an order that was taken and not sent yet, with its family, unless it has come to its end."""
+        order = self.book.working(client_id, order_id)
+        if order is not None and not order.transmit and order.status != "PendingCancel":
+            self._transmit_family(order, now)
 
     def _draft(self, ticket: Ticket, now: datetime) -> Order:
         order = Order(
@@ -218,9 +229,9 @@ class Desk:
             raise Refused(10147, f"OrderId {order_id} that needs to be cancelled is not found.")
         raise Refused(10148, f"OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {done.status}.")
 
-    def cancel_everything(self, now: datetime) -> None:
-        """Cancel every order of the account: all clients' and those entered by hand."""
-        for order in self.book.alive:
+    def cancel_everything(self, now: datetime, among: Iterable[Order] | None = None) -> None:
+        """Cancel every order of the account, all clients' and those entered by hand; ``among`` leaves out what is not there."""
+        for order in self.book.alive if among is None else among:
             if order.alive:
                 self._cancel(order, now)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -31,13 +31,16 @@ class Faults:
     """The faults that hold now, and those that have been met.
 
     ``changed`` is called with a fault's name, whether it begins, and its parameters whenever it is set or ends. ``met`` counts
-    by name how often one has bitten.
+    by name how often one has bitten. ``entries`` hold from the start, as a scenario writes them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, entries: Iterable[Mapping[str, Parameter]] = ()) -> None:
         self.changed: Changed = lambda _name, _set, _parameters: None
         self.met: dict[str, int] = {}
         self._held: dict[str, list[_Form]] = {}
+        for entry in entries:
+            parameters = dict(entry)
+            self.set(str(parameters.pop("name", "")), **parameters)
 
     def set(self, name: str, **parameters: Parameter) -> None:
         """Let ``name`` happen from now on. Setting it again with other parameters adds to it. Raises BadConfiguration."""
