@@ -79,7 +79,7 @@ REGISTRY = (
         "gateway",
         "The simulated IB gateway",
         "System",
-        (Entry("simulate", "Run the simulated IB gateway"),),
+        (Entry("simulate", "Run the simulated IB gateway"), Entry("fault", "Let things go wrong at the simulated gateway")),
     ),
     Entry("completion", "Shell completion for bash, zsh and fish", "System"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from v6cli import clock
@@ -46,6 +47,10 @@ class Desk:
             raise Refused(104, "Cannot modify a filled order.")
         if ticket.order_id <= 0 or self.book.is_used(ticket.client_id, ticket.order_id):
             raise Refused(103, "Duplicate order id")
+        self.take(ticket, now)
+
+    def take(self, ticket: Ticket, now: datetime) -> None:
+        """Take a new order, whatever else may have its id. Raises Refused."""
         self._take(self._draft(ticket, now), now)
 
     def place_by_hand(self, ticket: Ticket, now: datetime, *, bound: bool) -> None:
@@ -65,6 +70,12 @@ class Desk:
         else:
             order.status = "PendingSubmit"
             self._tell.order(order)
+
+    def transmit(self, client_id: int, order_id: int, now: datetime) -> None:
+        """Send an order that was taken and not sent yet, with its family, unless it has come to its end."""
+        order = self.book.working(client_id, order_id)
+        if order is not None and not order.transmit and order.status != "PendingCancel":
+            self._transmit_family(order, now)
 
     def _draft(self, ticket: Ticket, now: datetime) -> Order:
         order = Order(
@@ -215,9 +226,9 @@ class Desk:
             raise Refused(10147, f"OrderId {order_id} that needs to be cancelled is not found.")
         raise _too_late(done)
 
-    def cancel_everything(self, now: datetime) -> None:
-        """Cancel every order of the account: all clients' and those entered by hand."""
-        for order in self.book.alive:
+    def cancel_everything(self, now: datetime, among: Iterable[Order] | None = None) -> None:
+        """Cancel every order of the account, all clients' and those entered by hand; ``among`` leaves out what is not there."""
+        for order in self.book.alive if among is None else among:
             if order.alive:
                 self._cancel(order, now)
 
