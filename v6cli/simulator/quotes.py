@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime, time
 
@@ -64,6 +65,10 @@ class Quote(Prices, frozen=True):
     of_last: Computation | None = None
 
 
+#: Bid, ask, worth and whether it trades, before faults and holdings have their say.
+_Row = tuple[float, float, float, bool]
+
+
 class Quoter:
     """Quotes of a market. ``holdings`` may say of their contracts that they have no quote, or no bid, and so may ``faults``."""
 
@@ -71,6 +76,8 @@ class Quoter:
         self._market = market
         self._holdings = holdings
         self._faults = faults
+        self._second: datetime | None = None
+        self._in_second: dict[int, _Row] = {}
 
     def quotes(self, contracts: Sequence[Contract], now: datetime, *, frozen: bool = False) -> list[Quote]:
         """The quote of each contract. A contract that does not trade now has none; ``frozen`` shows its last one."""
@@ -84,7 +91,7 @@ class Quoter:
         alive = [frozen or moment >= now.timestamp() for moment in moments.tolist()]
         found = []
         for row, contract in enumerate(contracts):
-            sides = self._prices(contract, float(bids[row]), float(asks[row]), float(values.price[row]), now, alive=alive[row])
+            sides = self._prices(contract, float(bids[row]), float(asks[row]), float(values.price[row]), alive[row], now)
             found.append(self._quote(contract, sides, float(closes[row]), now))
         return self._with_computations(contracts, values, found, alive)
 
@@ -93,18 +100,25 @@ class Quoter:
         if not contracts:
             return []
         now = moved(now)
+        if now != self._second:
+            self._second, self._in_second = now, {}
+        # Orders of one second are matched against the same few contracts, over and over.
+        missing = [contract for contract in contracts if contract.con_id not in self._in_second]
+        if missing:
+            self._in_second |= self._rows(missing, now)
+        return [self._prices(contract, *self._in_second[contract.con_id], now) for contract in contracts]
+
+    def _rows(self, contracts: Sequence[Contract], now: datetime) -> dict[int, _Row]:
         moments = self._market.live_moments(contracts, now)
         values = self._market.values(contracts, moments)
         bids, asks = _sides(contracts, values)
-        return [
-            self._prices(contract, float(bids[row]), float(asks[row]), float(values.price[row]), now, alive=moments[row] >= now.timestamp())
-            for row, contract in enumerate(contracts)
-        ]
+        alive = moments >= now.timestamp()
+        rows = zip(bids.tolist(), asks.tolist(), values.price.tolist(), alive.tolist(), strict=True)
+        return dict(zip([contract.con_id for contract in contracts], rows, strict=True))
 
-    def _prices(self, contract: Contract, bid: float, ask: float, value: float, now: datetime, *, alive: bool) -> Prices:
+    def _prices(self, contract: Contract, bid: float, ask: float, value: float, alive: bool, now: datetime) -> Prices:
         state = self._state(contract)
-        minute = int(now.timestamp()) // 60
-        sizes = (noise.scatter(contract.con_id, np.arange(minute, minute + 3)) + 1.0) / 2
+        sizes = _sizes(contract.con_id, int(now.timestamp()) // 60)
         index = self._market.listings[contract.symbol].is_index and not contract.is_option
         offered = alive and not index and state != "none"
         wanted = offered and state != "no-bid" and bid > 0
@@ -195,6 +209,12 @@ def _computations(
     greeks = market.greeks(contracts, values, np.nan_to_num(volatility))
     table = np.column_stack([volatility, greeks.delta, prices, greeks.gamma, greeks.vega, greeks.theta, values.spot])
     return [None if np.isnan(row[0]) else Computation(*(round(number, 8) for number in row.tolist())) for row in table]
+
+
+@functools.lru_cache(maxsize=4096)  # orders of one minute are matched against the same sizes, over and over
+def _sizes(con_id: int, minute: int) -> list[float]:
+    """What is offered, wanted and last traded in a minute, each from 0 to 1."""
+    return [float(size) for size in (noise.scatter(con_id, np.arange(minute, minute + 3)) + 1.0) / 2]
 
 
 def _sides(contracts: Sequence[Contract], values: Values) -> tuple[Floats, Floats]:
