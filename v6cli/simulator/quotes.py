@@ -16,6 +16,7 @@ from v6cli.simulator.faults import Faults, concerns
 from v6cli.simulator.holdings import Holding
 from v6cli.simulator.listings import OPTION_CLASSES, tick
 from v6cli.simulator.market import RATE, Floats, Market, Values
+from v6cli.simulator.recording import Row
 from v6cli.simulator.scenario import QuoteState
 from v6cli.simulator.sessions import day_of, new_york
 
@@ -83,7 +84,9 @@ class Quoter:
         alive = [frozen or moment >= now.timestamp() for moment in moments.tolist()]
         found = []
         for row, contract in enumerate(contracts):
-            sides = self._prices(contract, float(bids[row]), float(asks[row]), float(values.price[row]), now, alive=alive[row])
+            sides = self._prices(
+                contract, self._offer(contract, bids[row], asks[row], values.price[row], moments[row]), now, alive=alive[row]
+            )
             found.append(self._quote(contract, sides, float(closes[row]), now))
         return self._with_computations(contracts, values, found, alive)
 
@@ -95,24 +98,38 @@ class Quoter:
         values = self._market.values(contracts, moments)
         bids, asks = _sides(contracts, values)
         return [
-            self._prices(contract, float(bids[row]), float(asks[row]), float(values.price[row]), now, alive=moments[row] >= now.timestamp())
+            self._prices(
+                contract,
+                self._offer(contract, bids[row], asks[row], values.price[row], moments[row]),
+                now,
+                alive=moments[row] >= now.timestamp(),
+            )
             for row, contract in enumerate(contracts)
         ]
 
-    def _prices(self, contract: Contract, bid: float, ask: float, value: float, now: datetime, *, alive: bool) -> Prices:
+    def _offer(self, contract: Contract, bid: float, ask: float, value: float, moment: float) -> Row:
+        """What the market offers of a contract: what was recorded of it, else what the model makes of it."""
+        recorded = self._market.recorded(contract, float(moment))
+        if recorded is None:
+            return Row(float(bid) or None, float(ask), None, None, _on_step(contract, float(value)))
+        return recorded if recorded.last is not None else replace(recorded, last=_on_step(contract, float(value)))
+
+    def _prices(self, contract: Contract, offer: Row, now: datetime, *, alive: bool) -> Prices:
         state = self._state(contract)
         minute = int(now.timestamp()) // 60
         sizes = (noise.scatter(contract.con_id, np.arange(minute, minute + 3)) + 1.0) / 2
         index = self._market.listings[contract.symbol].is_index and not contract.is_option
         offered = alive and not index and state != "none"
-        wanted = offered and state != "no-bid" and bid > 0
+        bid = offer.bid if offered and state != "no-bid" else None
+        ask = offer.ask if offered else None
         lots = 100 if not contract.is_option else 1
+        made_up = [lots * (1 + int(size * 80)) for size in sizes[:2].tolist()]
         return Prices(
-            bid=bid if wanted else NO_PRICE,
-            ask=ask if offered else NO_PRICE,
-            bid_size=lots * (1 + int(sizes[0] * 80)) if wanted else 0,
-            ask_size=lots * (1 + int(sizes[1] * 80)) if offered else 0,
-            last=NO_PRICE if state == "none" else _on_step(contract, value),
+            bid=NO_PRICE if bid is None else bid,
+            ask=NO_PRICE if ask is None else ask,
+            bid_size=0 if bid is None else made_up[0] if offer.bid_size is None else offer.bid_size,
+            ask_size=0 if ask is None else made_up[1] if offer.ask_size is None else offer.ask_size,
+            last=NO_PRICE if state == "none" or offer.last is None else offer.last,
             last_size=0 if state == "none" or index else lots * (1 + int(sizes[2] * 9)),
         )
 

@@ -25,7 +25,7 @@ from v6cli.simulator.managed import Managed
 from v6cli.simulator.market import Market
 from v6cli.simulator.pacing import HistoryPace
 from v6cli.simulator.quotes import Quoter
-from v6cli.simulator.scenario import Scenario
+from v6cli.simulator.scenario import Scenario, replay
 from v6cli.simulator.scripted import working
 from v6cli.simulator.sessions import Calendar, Exchange, day_of, new_york_exchanges
 from v6cli.simulator.uplink import Uplink
@@ -41,7 +41,7 @@ _IDS_AHEAD = 100
 class Gateway:
     """A simulated IB gateway for one account.
 
-    ``connections`` are all open sockets, ``clients`` those that started the API, by client id. ``quotes_every`` and
+    ``connections`` are all open sockets, ``clients`` those that started the API, by client id. ``quotes_every`` (the scenario's cadence when left out) and
     ``account_every`` are wall seconds between pushes. The file ``state`` keeps account, orders and ids across restarts.
     Positions are resolved when the gateway is made, unless they were saved there: raises BadConfiguration.
     """
@@ -51,7 +51,7 @@ class Gateway:
         scenario: Scenario,
         *,
         calendar: Calendar = new_york_exchanges,
-        quotes_every: float = 1.0,
+        quotes_every: float | None = None,
         account_every: float = 3.0,
         pacing: bool = True,
         state: Path | None = None,
@@ -59,9 +59,10 @@ class Gateway:
         self.scenario = scenario
         self.pacing = pacing
         self.exchange = Exchange(always=scenario.market == "always", calendar=calendar)
-        self.market = Market(scenario.seed, self.exchange, [stock_listing(stock) for stock in scenario.stocks])
-        self.chains = Chains(self.exchange, self.market.listings)
         now = clock.now()
+        replayed = replay(scenario, now)
+        self.market = Market(scenario.seed, self.exchange, [stock_listing(stock) for stock in scenario.stocks], replayed)
+        self.chains = Chains(self.exchange, self.market.listings)
         self.account = Account(scenario, self.market, now)
         self.faults = Faults(scenario.faults)
         self.quoter = Quoter(self.market, self.account.holdings, self.faults)
@@ -87,7 +88,7 @@ class Gateway:
         self.faults.changed = self._announce
         self._connections: dict[Connection, None] = {}
         self._clients: dict[int, Connection] = {}
-        self._quotes_every = quotes_every
+        self._quotes_every = scenario.cadence if quotes_every is None else quotes_every
         self._account_every = account_every
         self._server: asyncio.Server | None = None
         self._beat: asyncio.Task[None] | None = None
