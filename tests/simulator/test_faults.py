@@ -179,8 +179,9 @@ def test_faults_are_checked_by_name_parameter_and_value():
         ("withhold-end", {"of": "x"}),
         ("withhold-end", {"answer": "x"}),
         ("farm-broken", {"code": 2104}),
-        ("read-only", {"count": 0}),
-        ("read-only", {"count": 1.5}),
+        ("withhold-end", {"count": 0}),
+        ("read-only", {"count": 1}),
+        ("withhold-end", {"count": 1.5}),
         ("read-only", {"seconds": "soon"}),
         ("read-only", {"seconds": float("nan")}),
     ):

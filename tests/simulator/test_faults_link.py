@@ -300,11 +300,14 @@ def test_quotes_stand_still_and_subscriptions_are_lost_or_kept(serve, library, f
         heard = errors_of(client)
         (details,) = await client.reqContractDetailsAsync(spy(library))
         ticker = client.reqMktData(details.contract)
-        await until(lambda: ticker.ask > 0)
+        await until(lambda: ticker.ask > 0 and client.portfolio())
         before = ticker.ask
+        (held,) = client.portfolio()
         gateway.faults.set("link-lost", restored=restored)
         frozen(2 * 3600)
         await asyncio.sleep(0.3)
+        for one in (client, await connect(5)):
+            assert one.portfolio()[0].marketPrice == held.marketPrice
         (snapshot,) = await client.reqTickersAsync(details.contract)
         assert ticker.ask == before == snapshot.ask
         asked = asyncio.ensure_future(client.reqContractDetailsAsync(library.Stock("QQQ", "SMART", "USD")))
@@ -318,9 +321,10 @@ def test_quotes_stand_still_and_subscriptions_are_lost_or_kept(serve, library, f
         assert (ticker.ask != before) is kept
         again = client.reqMktData(details.contract)
         await until(lambda: again.ask > 0 and again.ask != before)
+        await until(lambda: client.portfolio()[0].marketPrice != held.marketPrice)
         await conversation(await connect(2), library)
 
-    serve(RICH, act)
+    serve(HELD, act)
 
 
 @pytest.mark.parametrize("doubled", [True, False])

@@ -192,6 +192,19 @@ def test_quotes_are_pushed_at_the_cadence(serve, library, until):
     serve(Scenario(cadence=0.3), act, quotes_every=None)
 
 
+def test_what_happens_to_orders_does_not_wait_for_the_next_quotes(serve, library, at, until):
+    at()
+
+    async def act(gateway, connect):
+        client = await connect()
+        trade = client.placeOrder(library.Stock("SPY", "SMART", "USD"), library.LimitOrder("BUY", 1, 500, tif="DAY", account=ACCOUNT))
+        await until(lambda: trade.orderStatus.status == "Submitted")
+        client.cancelOrder(trade.order)
+        await until(lambda: trade.orderStatus.status == "Cancelled", seconds=5)
+
+    serve(Scenario(cadence=60, cancel_seconds=1.0), act, quotes_every=None)
+
+
 @pytest.mark.parametrize("replayed", [True, False])
 def test_the_same_seed_and_the_same_messages_give_the_same_fills(serve, library, at, until, tmp_path, replayed):
     (tmp_path / "quotes.csv").write_text(HEADER + QUOTES)

@@ -50,6 +50,4 @@ async def serve(scenario: Scenario, port: int, socket: Path | None, report: Repo
         opened.push_async_callback(gateway.close)
         title = f": {scenario.title}" if scenario.title else ""
         report(Note(f"simulated gateway at 127.0.0.1:{bound}, account {scenario.account.id}{title}"))
-        if socket is not None:
-            report(Note(f"faults: v6 gateway fault --control {socket}"))
         await stop.wait()

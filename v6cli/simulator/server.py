@@ -9,7 +9,7 @@ from pathlib import Path
 from v6cli import clock
 from v6cli.errors import CannotWrite
 from v6cli.models import Contract
-from v6cli.simulator import answers, farms, faults
+from v6cli.simulator import answers, beat, farms, faults
 from v6cli.simulator import state as states
 from v6cli.simulator.account import Account
 from v6cli.simulator.book import Book
@@ -34,7 +34,6 @@ from v6cli.simulator.wire import Request
 logger = logging.getLogger(__name__)
 
 _LISTENING_BACKLOG = 100
-_PATIENCE_SECONDS = 30.0
 _IDS_AHEAD = 100
 
 
@@ -109,7 +108,7 @@ class Gateway:
         """Listen, and return the port: the one asked for, or a free one for 0. Raises OSError when it is taken."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=_LISTENING_BACKLOG)
-        self._beat = loop.create_task(self._push())
+        self._beat = loop.create_task(beat.keep(self, self._quotes_every, self._account_every))
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
@@ -147,7 +146,7 @@ class Gateway:
             connection.error(-1, 504, "Not connected")
             return
         try:
-            self._advance()
+            self.advance()
             handler = answers.HANDLERS.get(request.kind, answers.refuse)
             if request.kind in answers.NEED_IB:
                 self.uplink.ask(lambda _now: handler(connection, request), clock.now())
@@ -158,7 +157,8 @@ class Gateway:
         if connection.client_id is not None and request.id > 0:
             self.use_id(connection.client_id, request.id)
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
+        """End the faults that have lasted, and work the orders, up to now."""
         now = clock.now()
         self.faults.advance(now)
         if not self.uplink.lost:
@@ -230,25 +230,3 @@ class Gateway:
         return any(
             faults.concerns(held, contract) or order_ref in faults.names(held.get("of")) for held in self.faults.each("missing-greeks")
         )
-
-    # Pushing.
-
-    async def _push(self) -> None:
-        """Push quotes and account values to whoever subscribed, for as long as the gateway runs."""
-        since_account = 0.0
-        while True:
-            await clock.pause(self._quotes_every)
-            since_account += self._quotes_every
-            due = since_account >= self._account_every
-            since_account = 0.0 if due else since_account
-            for connection in self.connections:
-                connection.waited(self._quotes_every, _PATIENCE_SECONDS)
-            try:
-                self._advance()
-                self.announcer.flush()
-                self.save()
-                if not self.uplink.lost:
-                    answers.push(self, account=due)
-            except Exception:
-                # A subscription that cannot be served must not silence the others for good.
-                logger.exception("quotes could not be pushed")

@@ -13,27 +13,32 @@ COMMON = {
     "count": "how many times it happens; as long as it is set when left out",
     "seconds": "of home time after which it ends by itself",
 }
+_OF_A_STATE = {"seconds": COMMON["seconds"]}
 
 
 class Fault(Struct, frozen=True):
     """One thing that can go wrong: what it means, and its parameters with theirs.
 
     A parameter with ``choices`` takes no other; one of ``numbers`` takes a number above 0, one with a pattern names that match
-    it. ``defaults`` hold where a parameter is left out. A ``moment`` is a thing that happens when it is set, and does not last.
+    it. ``defaults`` hold where a parameter is left out. A ``moment`` is a thing that happens when it is set, and does not last;
+    a ``state`` is how things are while it is set, and cannot be counted.
     """
 
     meaning: str
     parameters: dict[str, str] = {}
     choices: dict[str, tuple[str, ...]] = {}
     moment: bool = False
+    state: bool = False
     numbers: tuple[str, ...] = ()
     patterns: dict[str, str] = {}
     defaults: dict[str, Parameter] = {}
 
     @property
     def all_parameters(self) -> dict[str, str]:
-        """Its own parameters, and those of every fault that lasts."""
-        return self.parameters if self.moment else {**self.parameters, **COMMON}
+        """Its own parameters, and those of every fault of its kind."""
+        if self.moment:
+            return self.parameters
+        return {**self.parameters, **(_OF_A_STATE if self.state else COMMON)}
 
 
 def names(value: Parameter | None) -> list[str]:
