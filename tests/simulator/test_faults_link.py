@@ -122,11 +122,21 @@ def test_a_competing_login_takes_market_data_until_it_is_gone(serve, library, un
         await asyncio.sleep(0.3)
         assert stream.sent == {}
         heard.clear()
-        (none,) = await client.reqTickersAsync(library.Stock("QQQ", "SMART", "USD"))
+        (none,) = await client.reqTickersAsync(library.Contract(conId=320227571, exchange="SMART"))
         assert codes(heard) == [10197] and not none.ask > 0
         gateway.faults.clear("competing-login")
         await until(lambda: stream.sent)
         await conversation(client, library)
+
+    serve(HELD, act)
+
+
+def test_a_competing_login_that_does_not_take_over_lets_clients_in(serve, library):
+    async def act(gateway, connect):
+        old = await connect(1)
+        gateway.faults.set("competing-login", **{"takes-over": "false"})
+        assert await (await connect(2)).reqPositionsAsync()
+        assert await old.reqPositionsAsync()
 
     serve(HELD, act)
 

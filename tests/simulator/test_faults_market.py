@@ -12,6 +12,7 @@ from v6cli.simulator.scenario import AccountSpec, PositionSpec, Scenario
 
 ACCOUNT = "DU1234567"
 TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
+SPY = 756733
 HELD = Scenario(account=AccountSpec(cash=1_000_000.0), positions=[PositionSpec("SPY", 10)])
 
 
@@ -69,9 +70,9 @@ def test_stale_quotes_stay_as_they_were_while_the_market_goes_on(serve, library,
         moved = [ticker.ask != ask for ticker, ask in zip(tickers, before, strict=True)]
         assert moved == [ticker.contract.symbol not in meant for ticker in tickers]
         fresh = await connect(2)
-        (seen,) = await fresh.reqTickersAsync(library.Stock("SPY", "SMART", "USD"))
+        (seen,) = await fresh.reqTickersAsync(library.Contract(conId=SPY, exchange="SMART"))
         assert seen.ask == before[0]
-        (real,) = gateway.quoter.prices([gateway.chains.by_id(756733)], clock.now())
+        (real,) = gateway.quoter.prices([gateway.chains.by_id(SPY)], clock.now())
         assert real.ask != before[0]
         bought = client.placeOrder(tickers[0].contract, library.MarketOrder("BUY", 1, tif="DAY", account=ACCOUNT))
         await until(lambda: bought.fills)
@@ -97,20 +98,23 @@ def test_without_quotes_prices_are_none_and_nothing_fills(serve, library, frozen
         gateway.faults.clear("no-quotes")
         frozen(10)
         await until(lambda: spy.ask > 0 and trade.fills)
-        (fresh,) = await (await connect(2)).reqTickersAsync(library.Stock("SPY", "SMART", "USD"))
+        (fresh,) = await (await connect(2)).reqTickersAsync(library.Contract(conId=SPY, exchange="SMART"))
         assert fresh.bid > 0
 
     serve(HELD, act)
 
 
 @pytest.mark.parametrize("shown", [-1, 0])
-def test_without_a_bid_nobody_buys_it(serve, library, frozen, until, shown):
+def test_without_a_bid_nobody_buys_it(serve, library, raw, frozen, until, shown):
     async def act(gateway, connect):
         client = await connect()
         spy, qqq = await streams(client, library, until)
         gateway.faults.set("no-bid", of=["SPY", "IWM"], shown=shown)
-        await until(lambda: (spy.bid, spy.bidSize) == (shown, 0))
+        await until(lambda: not spy.bid > 0)
         assert spy.ask > 0 and qqq.bid > 0
+        async with raw(connect.port, 9) as (reader, writer):
+            writer.write(raw.frame(1, 11, 9, SPY, "", "", "", 0, "", "", "SMART", "", "USD", "", "", 0, "", 1, 0, ""))
+            assert [float(field) for field in (await raw.read_until(reader, 1, 6, 9, 1))[4:6]] == [shown, 0]
         sold = client.placeOrder(spy.contract, library.MarketOrder("SELL", 1, tif="DAY", account=ACCOUNT))
         bought = client.placeOrder(spy.contract, library.MarketOrder("BUY", 1, tif="DAY", account=ACCOUNT))
         await until(lambda: bought.fills)
