@@ -313,11 +313,14 @@ def test_quotes_stand_still_and_subscriptions_are_lost_or_kept(serve, library, f
         await until(lambda: ticker.ask > 0 and client.portfolio())
         before = ticker.ask
         (held,) = client.portfolio()
+        bars = await client.reqHistoricalDataAsync(details.contract, "", "3600 S", "1 min", "TRADES", True, keepUpToDate=True)
+        last = bars[-1].date
         gateway.faults.set("link-lost", restored=restored)
         frozen(2 * 3600)
         await asyncio.sleep(0.3)
         for one in (client, await connect(5)):
             assert one.portfolio()[0].marketPrice == held.marketPrice
+        assert bars[-1].date == last
         (snapshot,) = await client.reqTickersAsync(details.contract)
         assert ticker.ask == before == snapshot.ask
         asked = asyncio.ensure_future(client.reqContractDetailsAsync(library.Stock("QQQ", "SMART", "USD")))
@@ -328,7 +331,7 @@ def test_quotes_stand_still_and_subscriptions_are_lost_or_kept(serve, library, f
         assert found.contract.symbol == "QQQ"
         await until(lambda: int(restored) in codes(heard))
         await asyncio.sleep(0.3)
-        assert (ticker.ask != before) is kept
+        assert (ticker.ask != before) is kept and (bars[-1].date != last) is kept
         again = client.reqMktData(details.contract)
         await until(lambda: again.ask > 0 and again.ask != before)
         await until(lambda: client.portfolio()[0].marketPrice != held.marketPrice)
@@ -439,7 +442,7 @@ def test_ids_roll_back_and_are_issued_anew(serve, library, frozen, until):
         async with asyncio.timeout(10):
             again = await connect(1)
         assert gateway.faults.met["ids-roll-back"] == 1
-        order = limit(library, "BUY", 1, 500, orderId=1, orderRef="second")
+        order = limit(library, "BUY", 1, 500, orderId=done.order.orderId, orderRef="second")
         heard = errors_of(again)
         second = again.placeOrder(spy(library), order)
         await until(lambda: second.orderStatus.status == "Submitted")
