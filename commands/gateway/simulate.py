@@ -29,8 +29,9 @@ def command(app: App, name: str | None, port: int | None, socket: Path | None, r
     If it fails: the port may be in use; --port 0 takes a free one.
 
     \b
-    Exit codes: 0 stopped; 64 --rate in a home; 65 no time;
-    69 the port is in use; 77 another gateway has the socket; 78 the scenario cannot be used.
+    Exit codes: 0 stopped; 64 --rate or --at in a home; 65 --at is no time;
+    69 the port is in use; 77 another gateway has the socket;
+    78 the scenario, or a quote it replays, cannot be used.
 
     \b
     Examples:
