@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -44,6 +44,31 @@ def at():
         clock.start(rate, moment, clock.wall())
 
     return set_clock
+
+
+@pytest.fixture
+def frozen(at):
+    """Home time stands still, at an hour when everything is open, until it is moved."""
+    at(rate=1e-9)
+    return lambda seconds: at(TUESDAY + timedelta(seconds=seconds), rate=1e-9)
+
+
+@pytest.fixture
+def heard():
+    """Every message that a client receives from now on, as its fields: ``heard(client)`` or, of some kinds, ``heard(client, 5, 3)``."""
+
+    def record(client, *kinds):
+        found, interpret = [], client.client.decoder.interpret
+
+        def note(fields):
+            if not kinds or int(fields[0]) in kinds:
+                found.append(list(fields))
+            interpret(fields)
+
+        client.client.decoder.interpret = note
+        return found
+
+    return record
 
 
 @pytest.fixture

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from v6cli import clock
+from v6cli.errors import BadConfiguration
 from v6cli.simulator.checks import Refused
-from v6cli.simulator.desk import Ticket
 from v6cli.simulator.listings import LISTINGS, listed, option
 from v6cli.simulator.orders import ComboLeg, combo
 from v6cli.simulator.scenario import AccountSpec, PositionSpec, Scenario
 from v6cli.simulator.server import Gateway
+from v6cli.simulator.ticket import Ticket
 
 TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
 EXPIRY = date(2026, 11, 27)
@@ -33,6 +34,32 @@ SCENARIO = Scenario(
     positions=[PositionSpec("SPY", 100), PositionSpec("SPY", -1, right="C", expiry="2026-11-27", strike=670)],
 )
 
+FAULTS = [
+    ("reject-orders", {"count": 1}),
+    ("stuck-submitting", {"count": 2}),
+    ("stuck-submitting", {"seconds": 20}),
+    ("stuck-cancelling", {"fills": "no"}),
+    ("stuck-cancelling", {"fills": "yes", "count": 1}),
+    ("cancels-unanswered", {}),
+    ("cancels-cross-fills", {}),
+    ("combos-rest", {"count": 1}),
+    ("partial-then-drop", {"rest": 5}),
+    ("lose-acknowledgements", {"count": 1}),
+    ("fills-first", {}),
+    ("late-commissions", {"by": 5}),
+    ("unset-commissions", {"count": 1}),
+    ("positions-lag", {"by": 15}),
+    ("positions-lag", {"by": 400, "count": 1}),
+    ("corrected-executions", {"by": 0.25}),
+    ("corrected-executions", {"by": -9.0}),
+    ("orders-by-hand", {"of": "SPY", "quantity": -120}),
+    ("orders-by-hand", {"of": "SPY", "limit": 500.0, "quantity": 3}),
+    ("fills-by-hand", {"quantity": 70}),
+    ("early-assignment", {}),
+    ("early-assignment", {"quantity": 1}),
+    ("liquidation", {}),
+]
+
 acts = st.one_of(
     st.tuples(
         st.just("place"),
@@ -49,6 +76,8 @@ acts = st.one_of(
     st.tuples(st.just("modify"), st.integers(1, 12), st.sampled_from([1, 3, 200]), st.floats(-3, 3)),
     st.tuples(st.just("cancel"), st.integers(1, 12)),
     st.tuples(st.just("cancel all")),
+    st.tuples(st.just("set"), st.sampled_from(FAULTS)),
+    st.tuples(st.just("heal")),
     st.tuples(st.just("wait"), st.sampled_from([1, 10, 300, 86_400, 4 * 86_400])),
 )
 
@@ -71,6 +100,7 @@ class Conversation:
         kind, *rest = act
         with contextlib.suppress(Refused):
             getattr(self, f"_{kind.replace(' ', '_')}")(*rest)
+        self.gateway.announcer.flush()
 
     def _checked_fill(self, order, quantity, price, quotes, moment):
         assert order.alive
@@ -126,7 +156,25 @@ class Conversation:
 
     def _cancel_all(self):
         self.gateway.desk.cancel_everything(clock.now())
-        assert self.gateway.book.alive == []
+        gripped = self.gateway.faults.grips
+        for order in self.gateway.book.alive:
+            assert any(gripped(name, order.perm_id) is not None for name in ("stuck-cancelling", "cancels-unanswered"))
+
+    def _set(self, fault):
+        name, parameters = fault
+        account = self.gateway.account
+        cash, held = account.cash, {key: holding.quantity for key, holding in account.holdings.items()}
+        with contextlib.suppress(BadConfiguration):
+            self.gateway.faults.set(name, **parameters)
+        if name == "early-assignment":  # it moves positions and cash without an execution
+            self._cash += account.cash - cash
+            for key in {*held, *account.holdings}:
+                now_held = account.holdings[key].quantity if key in account.holdings else 0.0
+                self._held[key] = self._held.get(key, 0.0) + now_held - held.get(key, 0.0)
+
+    def _heal(self):
+        self.gateway.faults.clear_all()
+        assert self.gateway.statement.holdings(clock.now()) == self.gateway.account.holdings
 
     def _wait(self, seconds):
         self._seconds += seconds
@@ -148,6 +196,8 @@ class Conversation:
             assert account.cash == pytest.approx(self._cash - spent, abs=0.01)
         state = account.standing(now)
         assert state.net_liquidation == pytest.approx(state.cash + sum(each.value for each in state.positions), abs=0.05)
+        shown = self.gateway.statement.standing(now)
+        assert shown.net_liquidation == pytest.approx(shown.cash + sum(each.value for each in shown.positions), abs=0.05)
         assert state.initial_margin >= 0
         assert state.maintenance_margin >= 0
         for line in (fill for fill in account.own_fills if fill.is_summary):

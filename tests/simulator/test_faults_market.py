@@ -13,6 +13,7 @@ from v6cli.simulator.scenario import AccountSpec, PositionSpec, Scenario
 ACCOUNT = "DU1234567"
 TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
 SPY = 756733
+EVERYTHING = Scenario(account=AccountSpec(cash=1_000_000.0), positions=[PositionSpec("SPY", 10), PositionSpec("IWM", -2, "P", "monthly")])
 HELD = Scenario(account=AccountSpec(cash=1_000_000.0), positions=[PositionSpec("SPY", 10)])
 
 
@@ -149,7 +150,6 @@ def test_greeks_are_missing_of_everything_where_nothing_is_named(serve, library)
 async def conversation(client, library, until):
     """All that a client does in a day, small."""
     async with asyncio.timeout(15):
-        assert await client.reqPositionsAsync()
         assert client.accountValues()
         stock = library.Stock("SPY", "SMART", "USD")
         await client.qualifyContractsAsync(stock)
@@ -167,9 +167,16 @@ async def conversation(client, library, until):
         await until(lambda: trade.orderStatus.status == "Cancelled")
         bought = client.placeOrder(stock, library.MarketOrder("BUY", 1, tif="DAY", account=ACCOUNT))
         await until(lambda: bought.orderStatus.status == "Filled")
+        assert await client.reqPositionsAsync()
         assert await client.reqExecutionsAsync()
         assert await client.reqCompletedOrdersAsync(False)
         assert await client.accountSummaryAsync()
+
+
+async def trade_a_share(client, library, until):
+    """Something for the faults of executions to happen to."""
+    bought = client.placeOrder(library.Stock("SPY", "SMART", "USD"), library.MarketOrder("BUY", 1, tif="DAY", account=ACCOUNT))
+    await until(lambda: bought.orderStatus.status == "Filled")
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -178,6 +185,7 @@ def test_after_any_fault_is_healed_a_fresh_client_is_served_in_full(serve, libra
 
     async def act(gateway, connect):
         old = await connect(1)
+        await trade_a_share(old, library, until)
         gateway.faults.set(name)
         with contextlib.suppress(TimeoutError, ConnectionError, AssertionError, ValueError, IndexError, AttributeError):
             async with asyncio.timeout(1.0):
@@ -189,7 +197,7 @@ def test_after_any_fault_is_healed_a_fresh_client_is_served_in_full(serve, libra
         await until(lambda: 1 not in gateway.clients)
         await conversation(await connect(1), library, until)
 
-    serve(HELD, act)
+    serve(EVERYTHING, act)
 
 
 def test_all_faults_at_once_and_healed_leave_nothing_behind(serve, library, at, until):
@@ -197,7 +205,8 @@ def test_all_faults_at_once_and_healed_leave_nothing_behind(serve, library, at, 
 
     async def act(gateway, connect):
         clients = [await connect(1), await connect(2)]
-        for name in FAULTS:
+        await trade_a_share(clients[0], library, until)
+        for name in sorted(FAULTS, key=lambda name: not FAULTS[name].moment):  # what happens, while it still can
             gateway.faults.set(name)
         await asyncio.sleep(0.5)
         gateway.faults.clear_all()
@@ -206,4 +215,4 @@ def test_all_faults_at_once_and_healed_leave_nothing_behind(serve, library, at, 
         await until(lambda: not gateway.clients)
         await conversation(await connect(1), library, until)
 
-    serve(HELD, act)
+    serve(EVERYTHING, act)

@@ -1,7 +1,7 @@
 """Orders as the real client libraries place, change and cancel them over a real socket."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -9,7 +9,6 @@ from v6cli import clock
 from v6cli.simulator.scenario import AccountSpec, OrderSpec, PositionSpec, Scenario
 
 ACCOUNT = "DU1234567"
-TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
 EMPTY = Scenario(account=AccountSpec(cash=100_000.0))
 RICH = Scenario(account=AccountSpec(cash=1_000_000.0))
 HELD = Scenario(
@@ -39,13 +38,6 @@ def errors_of(client):
     found = []
     client.errorEvent += lambda id_, code, text, _contract: found.append((id_, code, text))
     return found
-
-
-@pytest.fixture
-def frozen(at):
-    """Home time stands still, at an hour when everything is open, until it is moved."""
-    at(rate=1e-9)
-    return lambda seconds: at(TUESDAY + timedelta(seconds=seconds), rate=1e-9)
 
 
 async def quoted(gateway, contract):

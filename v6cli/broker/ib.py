@@ -78,6 +78,8 @@ class Client:
         self._ib.RaiseRequestErrors = True
         self._ib.TimezoneTWS = time_zone  # of times that the gateway writes without one; this machine's would be a guess
         self._ib.client.MaxRequests = 0
+        # On 1102 the library would ask for the account summary again, past our share of messages and without reading the answer.
+        self._ib.errorEvent -= self._ib._onError
         self._ib.errorEvent += self._on_message
 
     async def connect(self, host: str, port: int, client_id: int) -> None:
@@ -217,6 +219,14 @@ class Client:
     async def current_time(self) -> Any:
         """The gateway's clock, in UTC; also the proof that it still answers."""
         return await self.ask("current time", self._ib.reqCurrentTimeAsync)
+
+    async def reaches_ib(self) -> bool:
+        """Whether IB itself answers: positions, orders and account the gateway tells from memory, symbols it has to ask for."""
+        try:
+            found = await self.ask("IB itself", lambda: self._ib.reqMatchingSymbolsAsync("SPY"))
+        except NoAnswer:
+            return False
+        return found is not None  # the library has a time-out of its own, and says None
 
     async def subscribe(self, contract: Any) -> tuple[int, Any]:
         """Start one market-data line; its request id and the library's ticker for it."""

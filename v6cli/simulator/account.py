@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
+
+from msgspec.structs import replace
 
 from v6cli.models import Contract
 from v6cli.simulator.holdings import Holding, build
-from v6cli.simulator.market import Market
+from v6cli.simulator.market import Market, moved
 from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.scenario import Scenario
 from v6cli.simulator.scripted import fills_of_today, order_of
@@ -16,7 +18,10 @@ from v6cli.simulator.valuation import Standing, standing
 
 
 class Account:
-    """What the gateway keeps for its account. ``holdings`` is keyed by contract id; ``own_fills`` are of orders placed here."""
+    """What the gateway keeps for its account. ``holdings`` is keyed by contract id; ``own_fills`` are of orders placed here.
+
+    ``changing`` is called before cash and positions change.
+    """
 
     def __init__(self, scenario: Scenario, market: Market, now: datetime) -> None:
         self.id = scenario.account.id
@@ -27,15 +32,19 @@ class Account:
             holding.contract.con_id: Holding(*(getattr(holding, name) for name in Holding.__struct_fields__)) for holding in self.initial
         }
         self.own_fills: list[Execution] = []
+        self.changing: Callable[[], None] = lambda: None
         self._market = market
         self._scenario = scenario
         self._valued: tuple[datetime, Standing] | None = None
 
     def fills(self, now: datetime) -> list[Execution]:
         """Today's executions up to ``now``, in the order they happened; IB forgets earlier days."""
+        return self._with_scripted(self.own_fills, now)
+
+    def _with_scripted(self, own: Iterable[Execution], now: datetime) -> list[Execution]:
         today = day_of(now)
-        own = [fill for fill in self.own_fills if day_of(fill.at) == today]
-        return sorted([*self._scripted(now), *own], key=lambda fill: (fill.at, fill.exec_id))
+        of_today = [fill for fill in own if day_of(fill.at) == today]
+        return sorted([*self._scripted(now), *of_today], key=lambda fill: (fill.at, fill.exec_id))
 
     def scripted_orders(self, now: datetime) -> list[Order]:
         """The completed orders behind the scenario's own fills of today."""
@@ -47,8 +56,9 @@ class Account:
 
     def standing(self, now: datetime) -> Standing:
         """The account's worth at ``now``; several questions about the same moment cost one valuation."""
-        if self._valued is None or self._valued[0] != now:
-            self._valued = (now, self.supposing(now, [], 0.0))
+        moment = moved(now)
+        if self._valued is None or self._valued[0] != moment:
+            self._valued = (moment, self.supposing(moment, [], 0.0))
         return self._valued[1]
 
     def supposing(self, now: datetime, changes: Iterable[tuple[Contract, float]], spent: float) -> Standing:
@@ -58,7 +68,11 @@ class Account:
             old = held.get(contract.con_id)
             held[contract.con_id] = Holding(contract, quantity + (old.quantity if old else 0.0), old.average_cost if old else 0.0)
         left = [holding for holding in held.values() if holding.quantity]
-        return standing(left, self.cash - spent, self.fills(now), self._market, now)
+        return standing(left, self.cash - spent, self.fills(now), self._market, moved(now))
+
+    def standing_of(self, holdings: Mapping[int, Holding], cash: float, own_fills: Iterable[Execution], now: datetime) -> Standing:
+        """The worth of what was once held, with what had been filled by then."""
+        return standing(list(holdings.values()), cash, self._with_scripted(own_fills, now), self._market, now)
 
     def empty(self, now: datetime) -> Standing:
         """The worth of an account that holds nothing."""
@@ -69,7 +83,7 @@ class Account:
 
         Average costs carry the fees of opening, as IB's do; what is realized is after all fees.
         """
-        self._valued = None
+        self._change()
         self.cash = round(self.cash - quantity * price * contract.multiplier - fee, 6)
         holding = self.holdings.setdefault(contract.con_id, Holding(contract, 0.0, 0.0, order_ref))
         unit, held = price * contract.multiplier, holding.quantity
@@ -87,6 +101,26 @@ class Account:
         if not holding.quantity:
             del self.holdings[contract.con_id]
         return realized
+
+    def correct(self, old: Execution, price: float) -> Execution:
+        """Put another price in the place of an execution's, under the next id; cash, cost and P&L follow. Return the correction."""
+        self._change()
+        spent = round(old.signed_quantity * (price - old.price) * old.contract.multiplier, 6)
+        self.cash = round(self.cash - spent, 6)
+        holding, realized = self.holdings.get(old.contract.con_id), old.realized
+        if holding is not None and holding.quantity * old.signed_quantity > 0:
+            holding.average_cost = round(holding.average_cost + spent / holding.quantity, 8)
+        else:
+            realized = round((realized or 0.0) - spent, 4)
+        base, _, revision = old.exec_id.rpartition(".")
+        average = old.average + (price - old.price) * old.quantity / old.cumulative if old.cumulative else 0.0
+        new = replace(old, exec_id=f"{base}.{int(revision) + 1:02d}", price=price, average=round(average, 8), realized=realized)
+        self.own_fills[self.own_fills.index(old)] = new
+        return new
+
+    def _change(self) -> None:
+        self.changing()
+        self._valued = None
 
     def restore(self, cash: float, initial: list[Holding], holdings: list[Holding], fills: list[Execution]) -> None:
         """Take up what was saved in place of what the scenario begins with."""

@@ -40,6 +40,7 @@ async def keep(gateway: Gateway, quotes_every: float, account_every: float) -> N
             gateway.save()
             if not gateway.uplink.lost:
                 answers.push(gateway, quotes=number % beats == 0, account=due)
+            gateway.watch()
         except Exception:
             # A subscription that cannot be served must not silence the others for good.
             logger.exception("quotes could not be pushed")

@@ -128,12 +128,15 @@ class Book:
 
     def bind_by_hand(self) -> list[Order]:
         """Give each order by hand that has none an id of its own, below zero; return those."""
-        by_hand = [order for order in self._alive.values() if order.client_id == 0]
-        lowest = min([0, *(order.order_id for order in by_hand), *(order_id for client, order_id in self._named if client == 0)])
-        bound = [order for order in by_hand if order.order_id == 0]
-        for number, order in enumerate(bound, 1):
-            order.order_id = lowest - number
+        bound = [order for order in self._alive.values() if order.key == (0, 0)]
+        for order in bound:
+            order.order_id = self.next_id_by_hand()
         return bound
+
+    def next_id_by_hand(self) -> int:
+        """An id below zero that no order by hand has."""
+        alive = (order.order_id for order in self._alive.values() if order.client_id == 0)
+        return min([0, *alive, *(order_id for client, order_id in self._named if client == 0)]) - 1
 
     def _note_id(self, order: Order) -> None:
         self.highest_ids[order.client_id] = max(self.highest_ids.get(order.client_id, 0), order.order_id)

@@ -29,7 +29,10 @@ PATIENCE = 3
 
 
 class Connection(asyncio.Protocol):
-    """A client. ``client_id`` is None until it has started the API; the subscriptions are what is pushed to it."""
+    """A client. ``client_id`` is None until it has started the API; the subscriptions are what is pushed to it.
+
+    ``binds`` is whether, as client 0, it takes over orders by hand.
+    """
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -39,6 +42,7 @@ class Connection(asyncio.Protocol):
         self.streams: dict[int, Stream] = {}
         self.bars: dict[int, Bars] = {}
         self.positions = False
+        self.binds = False
         self.account_updates: str | None = None
         self.summaries: dict[int, list[str]] = {}
         self.pnl: dict[int, int | None] = {}

@@ -5,49 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from msgspec import Struct
-
 from v6cli import clock
-from v6cli.models import Contract
 from v6cli.simulator import matching
 from v6cli.simulator.account import Account
 from v6cli.simulator.checks import Refused, check_change, check_ticket
 from v6cli.simulator.floor import Floor, Listener
 from v6cli.simulator.funds import Effect, effect, shortage
-from v6cli.simulator.orders import ComboLeg, Order
+from v6cli.simulator.mishaps import Mishaps, Rejection
+from v6cli.simulator.orders import Order
 from v6cli.simulator.sessions import ZONE_NAME, day_of
-
-
-class Ticket(Struct, frozen=True):
-    """An order as a client describes it. Prices are per share; None is not set."""
-
-    order_id: int
-    client_id: int
-    contract: Contract
-    legs: tuple[ComboLeg, ...]
-    action: str
-    quantity: float
-    type: str
-    limit: float | None
-    stop: float | None
-    tif: str
-    account: str
-    order_ref: str
-    outside_rth: bool
-    parent_id: int
-    oca_group: str
-    oca_type: int
-    transmit: bool
+from v6cli.simulator.ticket import Ticket
 
 
 class Desk:
     """Takes, changes and cancels orders. ``cancel_seconds`` of home time pass between the wish to cancel and the end."""
 
-    def __init__(self, account: Account, floor: Floor, tell: Listener, cancel_seconds: float = 0.0) -> None:
+    def __init__(self, account: Account, floor: Floor, tell: Listener, mishaps: Mishaps, cancel_seconds: float = 0.0) -> None:
         self.book = floor.book
         self._account = account
         self._floor = floor
         self._tell = tell
+        self._mishaps = mishaps
         self._cancel_seconds = cancel_seconds
 
     # Placing.
@@ -73,11 +51,20 @@ class Desk:
 
     def take(self, ticket: Ticket, now: datetime) -> None:
         """Take a new order, whatever else may have its id. Raises Refused."""
+        self._take(self._draft(ticket, now), now)
+
+    def place_by_hand(self, ticket: Ticket, now: datetime, *, bound: bool) -> None:
+        """Take an order that somebody enters in TWS: it has an id only if client 0 binds it. Raises Refused."""
         order = self._draft(ticket, now)
+        order.order_id = self.book.next_id_by_hand() if bound else 0
+        self._take(order, now)
+
+    def _take(self, order: Order, now: datetime) -> None:
         check_ticket(order, self._account, self._floor, now)
         self._check_parent(order)
         order.perm_id = self.book.numbers.next_perm_id(day_of(now))
         self.book.add(order)
+        self._mishaps.befall(order)
         if order.transmit:
             self._transmit_family(order, now)
         else:
@@ -147,10 +134,14 @@ class Desk:
         # What is sold to get out of its parent, or instead of another, takes no funds beside it.
         alone = not order.parent_id and not self.book.rivals_of(order)
         short = shortage(found, others) if alone else None
-        if short is not None:
-            self._reject(order, now, 201, short)
+        rejection = Rejection(201, short) if short is not None else self._mishaps.rejection(order)
+        if rejection is not None:
+            self._reject(order, now, rejection)
             return
         order.reserved = max(0.0, round(found.consumed, 2)) if alone else 0.0
+        if self._mishaps.is_stuck(order, now):
+            self._tell.order(order)
+            return
         self._floor.wake(order, now)
         self._warn(order, now)
         self._floor.work([order], now)
@@ -161,9 +152,12 @@ class Desk:
         market = matching.sides(order, self._floor.quotes([order], now))
         return effect(self._account, order, self._floor.legs(order), market, now)
 
-    def _reject(self, order: Order, now: datetime, code: int, text: str) -> None:
-        self._floor.end(order, "Inactive", now, f"Rejected by System: {text}")
-        self._tell.message(order, code, text)
+    def _reject(self, order: Order, now: datetime, rejection: Rejection) -> None:
+        if not rejection.status_first:
+            self._tell.message(order, rejection.code, rejection.text)
+        self._floor.end(order, "Inactive", now, f"Rejected by System: {rejection.text}")
+        if rejection.status_first:
+            self._tell.message(order, rejection.code, rejection.text)
 
     def _warn(self, order: Order, now: datetime) -> None:
         session = self._floor.session(order, now)
@@ -181,6 +175,9 @@ class Desk:
                 "PlaceOrder is now being processed.",
             )
             self._tell.order(order)
+        mishap = self._mishaps.warning(order)
+        if mishap is not None:
+            self._tell.message(order, *mishap)
 
     # Changing.
 
@@ -227,7 +224,7 @@ class Desk:
         done = self.book.done(client_id, order_id)
         if done is None:
             raise Refused(10147, f"OrderId {order_id} that needs to be cancelled is not found.")
-        raise Refused(10148, f"OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {done.status}.")
+        raise _too_late(done)
 
     def cancel_everything(self, now: datetime, among: Iterable[Order] | None = None) -> None:
         """Cancel every order of the account, all clients' and those entered by hand; ``among`` leaves out what is not there."""
@@ -236,14 +233,24 @@ class Desk:
                 self._cancel(order, now)
 
     def _cancel(self, order: Order, now: datetime) -> None:
-        if order.status == "PendingCancel":
-            return
-        order.cancel_due = now + timedelta(seconds=self._cancel_seconds)
-        order.status = "PendingCancel"
-        self._tell.order(order)
-        self._floor.work([order] if order.cancel_due <= now else [], now)
+        if order.status != "PendingCancel":
+            price = self._mishaps.crosses(order, lambda: self._floor.price_when_met(order, now))
+            if price is not None:
+                self._floor.fill_when_met(order, price, now)
+                late = _too_late(order)
+                self._tell.message(order, late.code, late.text)
+                return
+            self._mishaps.delay_cancel(order, self._floor.next_open(order, now))
+            order.cancel_due = now + timedelta(seconds=self._cancel_seconds)
+            order.status = "PendingCancel"
+            self._tell.order(order)
+        self._floor.ends_by_the_clock(order, now)
 
     def bind_by_hand(self) -> None:
         """Give orders by hand ids that client 0 can name them by."""
         for order in self.book.bind_by_hand():
             self._tell.order(order)
+
+
+def _too_late(order: Order) -> Refused:
+    return Refused(10148, f"OrderId {order.order_id} that needs to be cancelled cannot be cancelled, state: {order.status}.")

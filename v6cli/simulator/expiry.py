@@ -55,8 +55,13 @@ def _settle_one(account: Account, market: Market, contract: Contract, quantity: 
     if listing.is_index or worth < _IN_THE_MONEY:
         account.trade(contract, -quantity, worth if worth >= _IN_THE_MONEY else 0.0, 0.0)
         return [contract]
+    return deliver(account, market, contract, quantity)
+
+
+def deliver(account: Account, market: Market, contract: Contract, quantity: float) -> list[Contract]:
+    """Turn ``quantity`` of an option on a stock (negative when short) into shares at its strike; return what changed."""
     # A call's holder buys at the strike and a put's sells; whoever is short does the opposite.
-    family = OPTION_CLASSES[contract.trading_class]
+    listing, family = market.listings[contract.symbol], OPTION_CLASSES[contract.trading_class]
     shares = quantity * (family.deliverable or family.multiplier) * (1 if contract.right == "C" else -1)
     paid = (contract.strike or 0.0) * family.multiplier * quantity * (1 if contract.right == "C" else -1)
     account.trade(contract, -quantity, 0.0, 0.0)

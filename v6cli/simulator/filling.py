@@ -49,6 +49,7 @@ def fill(
                 realized,
                 cumulative,
                 average,
+                order.liquidation,
             )
         )
 

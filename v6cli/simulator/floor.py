@@ -20,6 +20,7 @@ from v6cli.simulator.chains import Chains
 from v6cli.simulator.expiry import settle
 from v6cli.simulator.filling import fill
 from v6cli.simulator.market import Market
+from v6cli.simulator.mishaps import Mishaps
 from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.quotes import Prices, Quoter
 from v6cli.simulator.sessions import Span, day_of
@@ -43,12 +44,23 @@ class Listener(Protocol):
     def positions(self, contracts: Iterable[Contract]) -> None:
         """Positions have changed."""
 
+    def cut_off(self, order: Order) -> None:
+        """The client that placed the order loses its connection."""
+
 
 class Floor:
     """Works the orders of a book. ``reached`` is the last moment up to which it has done so."""
 
     def __init__(
-        self, book: Book, account: Account, market: Market, chains: Chains, quoter: Quoter, tell: Listener, reached: datetime
+        self,
+        book: Book,
+        account: Account,
+        market: Market,
+        chains: Chains,
+        quoter: Quoter,
+        tell: Listener,
+        mishaps: Mishaps,
+        reached: datetime,
     ) -> None:
         self.book = book
         self.reached = reached
@@ -59,6 +71,7 @@ class Floor:
         self._chains = chains
         self._quoter = quoter
         self._tell = tell
+        self._mishaps = mishaps
 
     # Time.
 
@@ -81,14 +94,19 @@ class Floor:
 
     def work(self, orders: Iterable[Order], moment: datetime) -> None:
         """Let these orders end, wake, trigger and fill as the clock and the market at ``moment`` have it."""
-        due = [order for order in orders if order.alive and not self._ends_by_the_clock(order, moment) and self.wake(order, moment)]
+        due = [order for order in orders if order.alive and not self.ends_by_the_clock(order, moment) and self.wake(order, moment)]
         quotes = self.quotes(due, moment)
         for order in due:
             # An earlier order's fill may have ended this one.
             if order.alive:
                 self._match(order, quotes, moment)
+            if order.alive and order.tif == "IOC":
+                self.end(order, "Cancelled", moment, "Cancelled by System")
 
-    def _ends_by_the_clock(self, order: Order, moment: datetime) -> bool:
+    def ends_by_the_clock(self, order: Order, moment: datetime) -> bool:
+        """End an order whose cancel is due or whose time in force is over; whether it has ended."""
+        if self._mishaps.holds_cancel(order, moment):
+            return False
         if order.cancel_due is not None and order.cancel_due <= moment:
             self.end(order, "Cancelled", moment, "Cancelled by Trader")
         elif order.expires is not None and order.expires <= moment:
@@ -113,6 +131,13 @@ class Floor:
             return None
         return max(start for start, _ in known), min(end for _, end in known)
 
+    def next_open(self, order: Order, moment: datetime) -> datetime | None:
+        """When the next session of ``order`` begins; None when there is none any more."""
+        session = self.session(order, moment)
+        if session is not None and session[0] <= moment:
+            session = self.session(order, session[1])
+        return session[0] if session is not None else None
+
     def last_moment(self, order: Order) -> datetime | None:
         """When the contract of ``order``, or the first of its legs, trades for the last time; None when it does not expire."""
         moments = [self._exchange.last_moment(contract) for contract, _ in self.legs(order)]
@@ -127,7 +152,7 @@ class Floor:
 
     def wake(self, order: Order, moment: datetime) -> bool:
         """Bring the order's status up to date, and say whether it may fill now."""
-        if order.status == "Inactive" or not order.transmit:
+        if order.status == "Inactive" or not order.transmit or self._mishaps.is_stuck(order, moment):
             return False
         status, why = self._condition(order, moment)
         if order.status != "PendingCancel" and (order.status, order.why_held) != (status, why):
@@ -151,8 +176,21 @@ class Floor:
             order.triggered = True
             self.wake(order, moment)
         price = matching.price(order, market, self._seed, moment)
-        if price is not None:
+        if price is None or self._mishaps.rests(order, moment):
+            return
+        if self._mishaps.breaks_off(order, moment):
+            self.fill(order, order.remaining // 2, price, quotes, moment)
+            self._tell.cut_off(order)
+        else:
             self.fill(order, matching.amount(order, market, self._seed, moment), price, quotes, moment)
+
+    def price_when_met(self, order: Order, moment: datetime) -> float | None:
+        """The price of a working order, should the market come to it now; None where it cannot."""
+        return matching.met(order, self.quotes([order], moment)) if order.status == "Submitted" else None
+
+    def fill_when_met(self, order: Order, price: float, moment: datetime) -> None:
+        """Fill all that is left of an order to which the market has come."""
+        self.fill(order, order.remaining, price, self.quotes([order], moment), moment)
 
     def fill(self, order: Order, quantity: float, price: float, quotes: dict[int, Prices], moment: datetime) -> None:
         """Fill an order: the one place where it happens. Then what hangs on it follows."""
@@ -167,7 +205,7 @@ class Floor:
         self._tell.positions([contract for contract, _ in legs])
         self._settle_rivals(order, quantity, moment)
         if not order.alive:
-            self.work([child for child in self.book.alive if (child.client_id, child.parent_id) == order.key], moment)
+            self.work(self.book.children_of(order), moment)
 
     def end(self, order: Order, status: str, moment: datetime, ended_by: str, reason: str = "") -> None:
         """End an order without a fill, and its children with it."""

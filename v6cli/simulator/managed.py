@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from v6cli import clock
 from v6cli.simulator.account import Account
 from v6cli.simulator.faults import Faults, names
 from v6cli.simulator.holdings import Holding
 from v6cli.simulator.listings import listed
 from v6cli.simulator.market import Market
+from v6cli.simulator.statement import Statement
 from v6cli.simulator.valuation import Standing, standing
 
 _SHARES = 7.0
@@ -18,8 +20,9 @@ _CASH = 10_000.0
 class Managed:
     """What each managed account holds and is worth. The scenario's further accounts hold nothing, those of faults a little."""
 
-    def __init__(self, account: Account, faults: Faults, market: Market) -> None:
+    def __init__(self, account: Account, statement: Statement, faults: Faults, market: Market) -> None:
         self._account = account
+        self._statement = statement
         self._faults = faults
         self._market = market
         self._usual = list(account.ids)
@@ -39,12 +42,12 @@ class Managed:
         if not name:
             return [holding for each in self._account.ids for holding in self.holdings(each)]
         if name == self._account.id:
-            return list(self._account.holdings.values())
+            return list(self._statement.holdings(clock.now()).values())
         return [] if name in self._usual else [self._small]
 
     def standing(self, name: str, now: datetime) -> Standing:
         """What an account is worth, as far as the gateway knows: since it lost IB it learns nothing."""
         now = self._faults.since("link-lost") or now
         if name == self._account.id:
-            return self._account.standing(now)
+            return self._statement.standing(now)
         return self._account.empty(now) if name in self._usual else standing(self.holdings(name), _CASH, [], self._market, now)

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, time
 
 import numpy as np
 from msgspec import Struct
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from v6cli import pricing
@@ -24,6 +23,7 @@ from v6cli.simulator.sessions import Exchange, new_york
 Floats = NDArray[np.float64]
 
 RATE = 0.04
+_KEPT = 64
 _SECONDS_PER_YEAR = pricing.DAYS_PER_YEAR * 86_400
 
 
@@ -46,11 +46,13 @@ class Market:
     def __init__(self, seed: int, exchange: Exchange, stocks: Iterable[Listing] = (), recording: Recording | None = None) -> None:
         self.seed = seed
         self.exchange = exchange
-        self.listings = _around_recorded(LISTINGS | {stock.symbol: stock for stock in stocks}, recording)
+        listings = LISTINGS | {stock.symbol: stock for stock in stocks}
+        self.listings = listings if recording is None else recording.move(listings)
         self._recording = recording
         self._common = noise.stream(seed, "market")
         self._own = {symbol: noise.stream(seed, symbol) for symbol in self.listings}
         self._last_paths: dict[tuple[str, bytes], Floats] = {}
+        self._last_values: dict[tuple[tuple[int, ...], bytes], Values] = {}
 
     def path(self, symbol: str, moments: Floats) -> Floats:
         """The unrounded price of a stock or index at each moment (seconds since 1970), open or not."""
@@ -61,7 +63,7 @@ class Market:
             found = self._by_chance(symbol, moments)
             if self._recording is not None and self._recording.covers(symbol):
                 found = self._as_recorded(self._recording, symbol, moments, found)
-            if len(self._last_paths) > 64:
+            if len(self._last_paths) >= _KEPT:
                 self._last_paths.clear()
             self._last_paths[key] = found
         return found
@@ -85,6 +87,16 @@ class Market:
 
     def values(self, contracts: Sequence[Contract], moments: Floats) -> Values:
         """The worth of each contract at the moment beside it; either may be a single one, for all of the other."""
+        # Orders of one second are reckoned against the same account, over and over.
+        key = (tuple(contract.con_id for contract in contracts), moments.tobytes())
+        found = self._last_values.get(key)
+        if found is None:
+            if len(self._last_values) >= _KEPT:
+                self._last_values.clear()
+            found = self._last_values[key] = self._work_out(contracts, moments)
+        return found
+
+    def _work_out(self, contracts: Sequence[Contract], moments: Floats) -> Values:
         count = max(len(contracts), len(moments))
         moments = np.broadcast_to(moments, (count,))
         spot = self._spots(contracts, moments)
@@ -202,17 +214,9 @@ class Market:
         return np.round(self.values(contracts, np.array([closed])).price, 4)
 
 
-def _around_recorded(listings: dict[str, Listing], recording: Recording | None) -> dict[str, Listing]:
-    """The listings, each at the level at which it was recorded. The VIX keeps its own: its distance from it is what fear is."""
-    if recording is None:
-        return listings
-    start = np.array([recording.start])
-    return {
-        symbol: replace(listing, price=round(float(recording.worth(symbol, start)[0]), 2))
-        if symbol != "VIX" and recording.covers(symbol)
-        else listing
-        for symbol, listing in listings.items()
-    }
+def moved(moment: datetime) -> datetime:
+    """When the market last moved: it does so on each full second."""
+    return moment.replace(microsecond=0)
 
 
 def settles(exchange: Exchange, contract: Contract) -> datetime:

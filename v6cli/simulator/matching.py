@@ -98,6 +98,17 @@ def price(order: Order, market: Sides, seed: int, moment: datetime) -> float | N
     return near
 
 
+def met(order: Order, quotes: Mapping[int, Prices]) -> float | None:
+    """The price at which ``order`` fills once the market comes to it: its limit, or else the side that it takes."""
+    market = sides(order, quotes)
+    side = market.ask if order.sign > 0 else market.bid
+    price = order.limit if order.limit is not None else side
+    if price is None or not order.legs:
+        return price
+    made = sum(leg.signed_ratio * at for leg, at in zip(order.legs, leg_prices(order, price, quotes), strict=True))
+    return price if abs(made - price) < 1e-6 else None  # there are nets that no prices of the legs make
+
+
 def _reached(order: Order, market: Sides, seed: int, moment: datetime) -> float | None:
     """The price that somebody offers for a combo: makers meet it inside the spread of its legs, more or less far."""
     if market.bid is None or market.ask is None:

@@ -32,7 +32,8 @@ class Order(Struct):
     ``completed`` is when it came to its end, and ``ended_by`` IB's words for how. ``expires`` is when its time in force
     runs out. ``triggered`` is whether a stop's price was reached. ``cancel_due`` is when a cancel that was asked for is
     carried out. ``fees`` are what its fills so far cost by the contract, ``charged`` what was charged for them, minimum
-    included. ``reserved`` is the equity that it keeps from other orders while it works, in currency.
+    included. ``reserved`` is the equity that it keeps from other orders while it works, in currency. ``liquidation`` is 1 for
+    one by which IB closes a position by itself.
     """
 
     order_id: int
@@ -66,6 +67,7 @@ class Order(Struct):
     fees: float = 0.0
     charged: float = 0.0
     reserved: float = 0.0
+    liquidation: int = 0
 
     @property
     def alive(self) -> bool:
@@ -92,7 +94,7 @@ class Execution(Struct, frozen=True):
     """A fill, with what IB charged for it.
 
     ``realized`` is the P&L it realized, None for an opening one. ``cumulative`` and ``average`` are of the order after
-    this fill; 0 where this fill was all of it. A combo's own line, which only sums its legs up, is of the kind BAG.
+    this fill; 0 where this fill was all of it. ``liquidation`` is its order's. A combo's own line, which only sums its legs up, is of the kind BAG.
     """
 
     exec_id: str
@@ -110,6 +112,7 @@ class Execution(Struct, frozen=True):
     realized: float | None = None
     cumulative: float = 0.0
     average: float = 0.0
+    liquidation: int = 0
 
     @property
     def signed_quantity(self) -> float:

@@ -15,7 +15,7 @@ from v6cli.simulator import noise
 from v6cli.simulator.faults import Faults, concerns
 from v6cli.simulator.holdings import Holding
 from v6cli.simulator.listings import OPTION_CLASSES, tick
-from v6cli.simulator.market import RATE, Floats, Market, Values
+from v6cli.simulator.market import RATE, Floats, Market, Values, moved
 from v6cli.simulator.recording import Row
 from v6cli.simulator.scenario import QuoteState
 from v6cli.simulator.sessions import day_of, new_york
@@ -77,6 +77,7 @@ class Quoter:
         """The quote of each contract. A contract that does not trade now has none; ``frozen`` shows its last one."""
         if not contracts:
             return []
+        now = moved(now)
         moments = self._market.live_moments(contracts, now)
         values = self._market.values(contracts, moments)
         closes = self._market.previous_close(contracts, now)
@@ -94,6 +95,7 @@ class Quoter:
         """What orders are matched against: the sides that a quote of each contract shows now."""
         if not contracts:
             return []
+        now = moved(now)
         moments = self._market.live_moments(contracts, now)
         values = self._market.values(contracts, moments)
         bids, asks = _sides(contracts, values)

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from v6cli.errors import BadConfiguration
-from v6cli.simulator.listings import option_named
+from v6cli.simulator.listings import Listing, option_named
 
 Floats = NDArray[np.float64]
 
@@ -87,6 +88,15 @@ class Recording:
         """What a recorded contract was worth; of moments before the replay that of its first row."""
         series = self._series[name]
         return np.asarray(series.worth[self._places(series, moments)])
+
+    def move(self, listings: dict[str, Listing]) -> dict[str, Listing]:
+        """The listings, each at the level at which it was recorded. The VIX keeps its own: its distance from it is what fear is."""
+        start = np.array([self.start])
+        recorded = {symbol for symbol in listings if self.covers(symbol)} - {"VIX"}
+        return {
+            symbol: replace(listing, price=round(float(self.worth(symbol, start)[0]), 2)) if symbol in recorded else listing
+            for symbol, listing in listings.items()
+        }
 
     def _places(self, series: _Series, moments: Floats) -> NDArray[np.int64]:
         passed = np.maximum(moments - self.start, 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from v6cli import clock
@@ -22,12 +23,15 @@ from v6cli.simulator.floor import Floor
 from v6cli.simulator.holdings import stock_listing
 from v6cli.simulator.link import Link
 from v6cli.simulator.managed import Managed
-from v6cli.simulator.market import Market
+from v6cli.simulator.market import Market, moved
+from v6cli.simulator.mishaps import Mishaps
+from v6cli.simulator.outside import Outside
 from v6cli.simulator.pacing import HistoryPace
 from v6cli.simulator.quotes import Quoter
 from v6cli.simulator.scenario import Scenario, replay
 from v6cli.simulator.scripted import working
 from v6cli.simulator.sessions import Calendar, Exchange, day_of, new_york_exchanges
+from v6cli.simulator.statement import Statement
 from v6cli.simulator.uplink import Uplink
 from v6cli.simulator.wire import Request
 
@@ -40,8 +44,9 @@ _IDS_AHEAD = 100
 class Gateway:
     """A simulated IB gateway for one account.
 
-    ``connections`` are all open sockets, ``clients`` those that started the API, by client id. ``quotes_every`` (the scenario's cadence when left out) and
-    ``account_every`` are wall seconds between pushes. The file ``state`` keeps account, orders and ids across restarts.
+    ``connections`` are all open sockets, ``clients`` those that started the API, by client id. ``quotes_every`` (the scenario's
+    cadence when left out) and ``account_every`` are wall seconds between pushes. ``watch`` is called after each request and each
+    beat. The file ``state`` keeps account, orders and ids across restarts.
     Positions are resolved when the gateway is made, unless they were saved there: raises BadConfiguration.
     """
 
@@ -59,7 +64,7 @@ class Gateway:
         self.pacing = pacing
         self.exchange = Exchange(always=scenario.market == "always", calendar=calendar)
         now = clock.now()
-        replayed = replay(scenario, now)
+        replayed = replay(scenario, moved(now))
         self.market = Market(scenario.seed, self.exchange, [stock_listing(stock) for stock in scenario.stocks], replayed)
         self.chains = Chains(self.exchange, self.market.listings)
         self.account = Account(scenario, self.market, now)
@@ -76,15 +81,19 @@ class Gateway:
             self.account.restore(saved.cash, saved.initial, saved.holdings, saved.fills)
             self.book = Book(saved.alive, saved.ended, saved.highest_ids, saved.numbers)
             self._next_ids, self._saved_ids = dict(saved.next_ids), dict(saved.next_ids)
+        self.statement = Statement(self.account, self.faults)
         self.announcer = answers.Announcer(self)
+        mishaps = Mishaps(self.faults)
         reached = min(saved.at, now) if saved is not None else now
-        self.floor = Floor(self.book, self.account, self.market, self.chains, self.quoter, self.announcer, reached)
-        self.desk = Desk(self.account, self.floor, self.announcer, scenario.cancel_seconds)
+        self.floor = Floor(self.book, self.account, self.market, self.chains, self.quoter, self.announcer, mishaps, reached)
+        self.desk = Desk(self.account, self.floor, self.announcer, mishaps, scenario.cancel_seconds)
+        self._outside = Outside(self.account, self.market, self.floor, self.desk, self.announcer, self._binds_orders_by_hand)
         self.history_pace = HistoryPace()
         self.link = Link(self)
         self.uplink = Uplink(self.desk, self.faults, self._refused)
-        self.managed = Managed(self.account, self.faults, self.market)
+        self.managed = Managed(self.account, self.statement, self.faults, self.market)
         self.faults.changed = self._announce
+        self.watch: Callable[[], None] = lambda: None
         self._connections: dict[Connection, None] = {}
         self._clients: dict[int, Connection] = {}
         self._quotes_every = scenario.cadence if quotes_every is None else quotes_every
@@ -154,6 +163,7 @@ class Gateway:
                 handler(connection, request)
         finally:
             self.announcer.flush()
+            self.watch()
         if connection.client_id is not None and request.id > 0:
             self.use_id(connection.client_id, request.id)
 
@@ -211,6 +221,9 @@ class Gateway:
     # Faults.
 
     def _announce(self, name: str, begins: bool, forms: list[dict[str, Parameter]]) -> None:
+        if begins:
+            for form in forms:
+                self._outside.happens(name, form)
         self.managed.update()
         self.link.changed(name, begins, forms)
         for code, text in farms.changes(begins, forms) if name == "farm-broken" else ():
@@ -220,6 +233,10 @@ class Gateway:
     def _refused(self, client_id: int, order_id: int, refusal: Refused) -> None:
         if client_id in self._clients:
             self._clients[client_id].error(order_id, refusal.code, refusal.text)
+
+    def _binds_orders_by_hand(self) -> bool:
+        client = self._clients.get(0)
+        return client is not None and client.binds
 
     def lacks_greeks(self, contract: Contract) -> bool:
         """Whether computations of the option model are withheld for this contract."""

@@ -12,8 +12,9 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from v6cli.simulator.checks import Refused
-from v6cli.simulator.desk import Desk, Ticket
+from v6cli.simulator.desk import Desk
 from v6cli.simulator.faults import Faults
+from v6cli.simulator.ticket import Ticket
 
 Act = Callable[[datetime], None]
 Refusal = Callable[[int, int, Refused], None]

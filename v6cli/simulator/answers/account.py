@@ -145,13 +145,14 @@ def push_changes(connection: Connection, changed: Iterable[Contract], now: datet
     account = connection.gateway.account
     if account.id not in account.ids:
         return
-    held = [account.holdings.get(contract.con_id) or Holding(contract, 0.0, 0.0) for contract in changed]
+    shown = connection.gateway.statement.holdings(now)
+    held = [shown.get(contract.con_id) or Holding(contract, 0.0, 0.0) for contract in changed]
     if connection.positions:
         for holding in held:
             _send_position(connection, account.id, holding)
     if connection.account_updates != account.id:
         return
-    state = account.standing(now)
+    state = connection.gateway.statement.standing(now)
     known = {position.holding.contract.con_id: position for position in [*state.positions, *state.closed]}
     _send_values(connection, state, account.id)
     for holding in held:

@@ -9,6 +9,11 @@ from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.sessions import ZONE_NAME
 from v6cli.simulator.wire import UNSET, Value
 
+OPEN_ORDER = 5
+ORDER_STATUS = 3
+EXECUTION = 11
+COMMISSION = 59
+
 #: What IB says of the nine margins around an order, unless a what-if asked.
 _NO_MARGINS = (UNSET,) * 9
 
@@ -16,7 +21,7 @@ _NO_MARGINS = (UNSET,) * 9
 def open_order(order: Order, *, margins: tuple[Value, ...] = _NO_MARGINS, fee: Value = "", what_if: bool = False) -> list[Value]:
     """5: an order as it stands. ``margins`` and ``fee`` (the commission) are a what-if's answer."""
     return [
-        5,
+        OPEN_ORDER,
         order.order_id,
         *contract_fields(order.contract, "SMART"),
         order.action,
@@ -112,7 +117,7 @@ def _legs(order: Order) -> list[Value]:
 def order_status(order: Order) -> list[Value]:
     """3: how far an order has come."""
     return [
-        3,
+        ORDER_STATUS,
         order.order_id,
         order.status,
         order.filled,
@@ -201,7 +206,7 @@ def completed_order(order: Order) -> list[Value]:
 def execution(id_: int, fill: Execution, contract: tuple[Value, ...]) -> list[Value]:
     """11: a fill, in 31 fields; ``id_`` is -1 when nobody asked."""
     return [
-        11,
+        EXECUTION,
         id_,
         fill.order_id,
         *contract,
@@ -214,7 +219,7 @@ def execution(id_: int, fill: Execution, contract: tuple[Value, ...]) -> list[Va
         fill.price,
         fill.perm_id,
         fill.client_id,
-        0,  # liquidation
+        fill.liquidation,
         fill.cumulative or fill.quantity,
         fill.average if fill.cumulative else fill.price,
         fill.order_ref,
@@ -227,4 +232,4 @@ def execution(id_: int, fill: Execution, contract: tuple[Value, ...]) -> list[Va
 
 def commission(fill: Execution) -> list[Value]:
     """59: what a fill cost and realized."""
-    return [59, 1, fill.exec_id, fill.commission, "USD", fill.realized if fill.realized is not None else UNSET, UNSET, ""]
+    return [COMMISSION, 1, fill.exec_id, fill.commission, "USD", fill.realized if fill.realized is not None else UNSET, UNSET, ""]

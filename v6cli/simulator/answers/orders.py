@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from v6cli import clock
 from v6cli.simulator.answers.account import contract_fields
-from v6cli.simulator.answers.order_messages import commission, completed_order, execution, margins, open_order, order_status
+from v6cli.simulator.answers.order_messages import completed_order, execution, margins, open_order, order_status
 from v6cli.simulator.answers.place_order import Placed
 from v6cli.simulator.checks import Refused
-from v6cli.simulator.desk import Ticket
 from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.sessions import day_of
+from v6cli.simulator.ticket import Ticket
 from v6cli.simulator.wire import BadField
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _READ_ONLY = "Error validating request.-'bN' : cause - The API interface is curr
 
 def open_orders(connection: Connection, _request: Request) -> None:
     """5: this client's own working orders."""
-    if connection.gateway.faults.each("read-only"):
+    if connection.gateway.faults.strikes("read-only") is not None:
         connection.error(-1, 321, _READ_ONLY)
         return
     _send_open(connection, [order for order in connection.gateway.book.alive if order.client_id == connection.client_id])
@@ -37,11 +37,11 @@ def all_open_orders(connection: Connection, _request: Request) -> None:
 
 
 def bind(connection: Connection, request: Request) -> None:
-    """15: client 0 takes over orders entered by hand: each gets an id of its own, below zero."""
+    """15: client 0 takes over orders entered by hand, now or later: each gets an id of its own, below zero."""
     request.skip(1)
-    if not request.boolean() or connection.client_id != 0:
-        return
-    connection.gateway.desk.bind_by_hand()
+    connection.binds = request.boolean() and connection.client_id == 0
+    if connection.binds:
+        connection.gateway.desk.bind_by_hand()
 
 
 def _send_open(connection: Connection, orders: Iterable[Order]) -> None:
@@ -55,7 +55,7 @@ def _send_open(connection: Connection, orders: Iterable[Order]) -> None:
 
 def completed_orders(connection: Connection, request: Request) -> None:
     """99: today's orders that have come to their end; with its flag set, only those of API clients."""
-    if connection.gateway.faults.each("read-only"):
+    if connection.gateway.faults.strikes("read-only") is not None:
         connection.error(-1, 321, _READ_ONLY)
         return
     api_only = request.boolean()
@@ -89,8 +89,9 @@ def executions(connection: Connection, request: Request) -> None:
 
 def _send_fill(connection: Connection, id_: int, fill: Execution) -> None:
     connection.send(*execution(id_, fill, contract_fields(fill.contract, "SMART")))
-    if not fill.is_summary:
-        connection.send(*commission(fill))
+    cost = connection.gateway.announcer.distortion.cost_of(fill, clock.now())
+    if cost is not None:
+        connection.send(*cost)
 
 
 def _moment(text: str) -> datetime:
@@ -154,7 +155,7 @@ def cancel_everything(connection: Connection, _request: Request) -> None:
 
 
 def _refuse_when_read_only(connection: Connection) -> None:
-    if connection.gateway.faults.each("read-only"):
+    if connection.gateway.faults.strikes("read-only") is not None:
         raise Refused(321, _READ_ONLY)
 
 

@@ -9,9 +9,9 @@ from v6cli.models import Contract
 from v6cli.simulator.answers.contracts import read_wanted
 from v6cli.simulator.chains import Chains, Wanted
 from v6cli.simulator.checks import Refused
-from v6cli.simulator.desk import Ticket
 from v6cli.simulator.orders import ComboLeg, combo
 from v6cli.simulator.sessions import day_of
+from v6cli.simulator.ticket import Ticket
 from v6cli.simulator.wire import BadField, Request
 
 MOST_LEGS = 4

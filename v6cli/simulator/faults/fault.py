@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from v6cli.models import Contract
@@ -19,7 +21,7 @@ _OF_A_STATE = {"seconds": COMMON["seconds"]}
 class Fault(Struct, frozen=True):
     """One thing that can go wrong: what it means, and its parameters with theirs.
 
-    A parameter with ``choices`` takes no other; one of ``numbers`` takes a number above 0, one with a pattern names that match
+    A parameter with ``choices`` takes no other; one of ``numbers`` takes a number, one with a pattern names that match
     it. ``defaults`` hold where a parameter is left out. A ``moment`` is a thing that happens when it is set, and does not last;
     a ``state`` is how things are while it is set, and cannot be counted.
     """
@@ -48,6 +50,12 @@ def names(value: Parameter | None) -> list[str]:
     return list(value) if isinstance(value, list) else [str(value)]
 
 
+def number(parameters: Mapping[str, Parameter], key: str, default: float) -> float:
+    """A parameter that is a number, ``default`` where it was left out."""
+    value = parameters.get(key)
+    return default if value is None else float(str(value))
+
+
 def word(value: Parameter) -> str:
     """A parameter as it is written on a command line."""
     if isinstance(value, list):
@@ -55,7 +63,8 @@ def word(value: Parameter) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def concerns(parameters: dict[str, Parameter], contract: Contract) -> bool:
-    """Whether a fault of market data is about this contract: every one is meant where ``of`` is left out."""
-    of = names(parameters.get("of"))
-    return not of or bool({contract.symbol, contract.trading_class, contract.local_symbol}.intersection(of))
+def concerns(parameters: Mapping[str, Parameter], contract: Contract, order_ref: str = "") -> bool:
+    """Whether the parameter ``of`` names this contract, by any of its names or the order reference; left out, it names all."""
+    wanted = names(parameters.get("of"))
+    called = {contract.symbol, contract.trading_class, contract.local_symbol, " ".join(contract.local_symbol.split()), order_ref} - {""}
+    return not wanted or not called.isdisjoint(wanted)

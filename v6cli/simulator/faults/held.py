@@ -27,6 +27,13 @@ class _Form(Struct):
     until: datetime | None
 
 
+class _Grip(Struct):
+    """What a fault has taken hold of: as which form, and until when at most."""
+
+    parameters: dict[str, Parameter]
+    until: datetime | None
+
+
 class Faults:
     """The faults that hold now, and those that have been met.
 
@@ -38,18 +45,22 @@ class Faults:
         self.changed: Changed = lambda _name, _set, _parameters: None
         self.met: dict[str, int] = {}
         self._held: dict[str, list[_Form]] = {}
+        self._gripped: dict[str, dict[int, _Grip]] = {}
         for entry in entries:
             parameters = dict(entry)
             self.set(str(parameters.pop("name", "")), **parameters)
 
     def set(self, name: str, **parameters: Parameter) -> None:
-        """Let ``name`` happen from now on. Setting it again with other parameters adds to it. Raises BadConfiguration."""
+        """Let ``name`` happen from now on. Setting it again with other parameters adds to it.
+
+        Raises BadConfiguration, also for a moment that cannot happen now.
+        """
         check(name, parameters)
         fault = FAULTS[name]
         own = fault.defaults | {key: value for key, value in parameters.items() if key in fault.parameters}
         if fault.moment:
-            self.note(name)
             self.changed(name, True, [own])
+            self.note(name)
             return
         forms = self._held.setdefault(name, [])
         if any(form.parameters == own and form.left is None and form.until is None for form in forms):
@@ -66,13 +77,14 @@ class Faults:
     def clear(self, name: str) -> None:
         """Let ``name`` stop, in every form. Raises BadConfiguration for a name that is no fault."""
         check(name, {})
+        self._gripped.pop(name, None)
         ended = self._held.pop(name, [])
         if ended:
             self.changed(name, False, [form.parameters for form in ended])
 
     def clear_all(self) -> None:
         """Heal everything."""
-        for name in list(self._held):
+        for name in dict.fromkeys([*self._held, *self._gripped]):
             self.clear(name)
 
     def advance(self, now: datetime) -> None:
@@ -96,15 +108,37 @@ class Faults:
 
     def strikes(self, name: str, fits: Callable[[dict[str, Parameter]], bool] = lambda _parameters: True) -> dict[str, Parameter] | None:
         """Let ``name`` bite once, where a form of it ``fits``: its parameters, or None. One of the times of a counted fault is used up."""
-        for form in self._held.get(name, []):
-            if fits(form.parameters):
-                self.note(name)
-                if form.left is not None:
-                    form.left -= 1
-                    if form.left <= 0:
-                        self._end(name, form)
-                return form.parameters
-        return None
+        form = self._strike(name, fits)
+        return form.parameters if form is not None else None
+
+    def seizes(
+        self, name: str, key: int, fits: Callable[[dict[str, Parameter]], bool] = lambda _parameters: True, *, until: datetime | None = None
+    ) -> dict[str, Parameter] | None:
+        """Let ``name`` bite once and keep hold of what ``key`` names, though its count be used up by that: its parameters, or None.
+
+        It lets go when it is cleared, when its time is over, and at ``until``.
+        """
+        form = self._strike(name, fits)
+        if form is None:
+            return None
+        ends = min((moment for moment in (form.until, until) if moment is not None), default=None)
+        self.hold(name, key, form.parameters, ends)
+        return form.parameters
+
+    def hold(self, name: str, key: int, parameters: dict[str, Parameter], until: datetime | None) -> None:
+        """Let ``name`` keep hold of what ``key`` names, until ``until`` or it is cleared."""
+        self._gripped.setdefault(name, {})[key] = _Grip(parameters, until)
+
+    def grips(self, name: str, key: int, moment: datetime | None = None) -> dict[str, Parameter] | None:
+        """The parameters of ``name`` while it keeps hold of what ``key`` names at ``moment`` (now when left out), else None."""
+        grip = self._gripped.get(name, {}).get(key)
+        if grip is None or (grip.until is not None and grip.until <= (moment or clock.now())):
+            return None
+        return grip.parameters
+
+    def let_go(self, name: str, key: int) -> None:
+        """Let ``name`` keep hold of what ``key`` names no longer."""
+        self._gripped.get(name, {}).pop(key, None)
 
     def note(self, name: str) -> None:
         """Count that a fault has bitten."""
@@ -113,6 +147,17 @@ class Faults:
     def withholds(self, answer: str) -> bool:
         """Whether the End of ``answer`` must not be sent."""
         return self.strikes("withhold-end", lambda held: held.get("answer") == answer) is not None
+
+    def _strike(self, name: str, fits: Callable[[dict[str, Parameter]], bool]) -> _Form | None:
+        for form in self._held.get(name, []):
+            if fits(form.parameters):
+                self.note(name)
+                if form.left is not None:
+                    form.left -= 1
+                    if form.left <= 0:
+                        self._end(name, form)
+                return form
+        return None
 
     def _end(self, name: str, form: _Form) -> None:
         forms = self._held[name]
@@ -138,11 +183,22 @@ def check(name: str, parameters: Mapping[str, Parameter], *, where: str = "fault
         pattern = fault.patterns.get(key)
         if pattern and not all(re.fullmatch(pattern, each) for each in names(value)):
             raise BadConfiguration(f"{where}: {key} of {name} cannot be {value!r}", next_step=f"it is {known[key]}")
-        if key in fault.numbers or (key in {"count", "seconds"} and not fault.moment):
+        if key in {"count", "seconds"} and not fault.moment:
+            _check_extent(name, key, value, where)
+        elif key in fault.numbers:
             _check_number(name, key, value, where)
 
 
 def _check_number(name: str, key: str, value: Parameter, where: str) -> None:
+    try:
+        fits = abs(float(str(value))) < 1e9
+    except ValueError:
+        fits = False
+    if not fits:
+        raise BadConfiguration(f"{where}: {key} of {name} cannot be {value!r}", next_step="give a number")
+
+
+def _check_extent(name: str, key: str, value: Parameter, where: str) -> None:
     try:
         number = float(str(value))
         fits = 0 < number < 1e9 and (key != "count" or number == int(number))
