@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from v6cli import clock
 from v6cli.simulator import matching
 from v6cli.simulator.account import Account
-from v6cli.simulator.checks import Refused, check_change, check_ticket
+from v6cli.simulator.checks import PriceCap, Refused, check_change, check_ticket
 from v6cli.simulator.floor import Floor, Listener
-from v6cli.simulator.funds import Effect, effect, shortage
+from v6cli.simulator.funds import Effect, Intent, effect, shortage
 from v6cli.simulator.mishaps import Mishaps, Rejection
 from v6cli.simulator.orders import Order
 from v6cli.simulator.sessions import ZONE_NAME, day_of
@@ -55,16 +55,26 @@ class Desk:
         self._take(order, now)
 
     def _take(self, order: Order, now: datetime) -> None:
-        check_ticket(order, self._account, self._floor, now)
-        self._check_parent(order)
+        capped = self._check(order, now)
         order.perm_id = self.book.numbers.next_perm_id(day_of(now))
         self.book.add(order)
         self._mishaps.befall(order)
-        if order.transmit:
+        if capped is not None:
+            self._floor.end(order, "Cancelled", now, "Cancelled by System", capped)
+        elif order.transmit:
             self._transmit_family(order, now)
         else:
             order.status = "PendingSubmit"
             self._tell.order(order)
+
+    def _check(self, order: Order, now: datetime) -> str | None:
+        """Raise Refused for an order that does not come to be; return why one is cancelled as soon as it does."""
+        self._check_parent(order)
+        try:
+            check_ticket(order, self._account, self._floor, now)
+        except PriceCap as cap:
+            return cap.reason
+        return None
 
     def _draft(self, ticket: Ticket, now: datetime) -> Order:
         order = Order(
@@ -118,16 +128,11 @@ class Desk:
     def _send(self, order: Order, now: datetime) -> None:
         if not order.alive:
             return
-        found = self._effect(order, now)
-        others = sum(other.reserved for other in self.book.alive if other is not order)
-        # What is sold to get out of its parent, or instead of another, takes no funds beside it.
-        alone = not order.parent_id and not self.book.rivals_of(order)
-        short = shortage(found, others) if alone else None
+        short = self._reserve(order, order, now)
         rejection = Rejection(201, short) if short is not None else self._mishaps.rejection(order)
         if rejection is not None:
             self._reject(order, now, rejection)
             return
-        order.reserved = max(0.0, round(found.consumed, 2)) if alone else 0.0
         if self._mishaps.is_stuck(order, now):
             self._tell.order(order)
             return
@@ -137,9 +142,20 @@ class Desk:
         if order.tif == "IOC" and order.alive and self.book.parent_of(order) is None:
             self._floor.end(order, "Cancelled", now, "Cancelled by System")
 
+    def _reserve(self, order: Order, described: Order, now: datetime) -> str | None:
+        """Keep what ``order`` takes of the account's funds once it is as ``described``; or say why they do not suffice."""
+        found = self._effect(described, now)
+        short = shortage(found, self.book.reserved_beside(order))
+        if short is None:
+            order.reserved = max(0.0, found.consumed) / described.remaining if described.remaining else 0.0
+        return short
+
     def _effect(self, order: Order, now: datetime) -> Effect:
-        market = matching.sides(order, self._floor.quotes([order], now))
-        return effect(self._account, order, self._floor.legs(order), market, now)
+        parent = self.book.parent_of(order)
+        return effect(self._account, self._intent(order, now), now, self._intent(parent, now) if parent is not None else None)
+
+    def _intent(self, order: Order, now: datetime) -> Intent:
+        return Intent(order, self._floor.legs(order), matching.sides(order, self._floor.quotes([order], now)))
 
     def _reject(self, order: Order, now: datetime, rejection: Rejection) -> None:
         if not rejection.status_first:
@@ -194,13 +210,9 @@ class Desk:
         changed.filled = order.filled
         changed.perm_id = order.perm_id
         check_ticket(changed, self._account, self._floor, now)
-        if order.parent_id or self.book.rivals_of(order):
-            return
-        found = self._effect(changed, now)
-        short = shortage(found, sum(other.reserved for other in self.book.alive if other is not order))
+        short = self._reserve(order, changed, now)
         if short is not None:
             raise Refused(201, short)
-        order.reserved = max(0.0, round(found.consumed, 2))
 
     # Cancelling.
 

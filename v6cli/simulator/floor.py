@@ -222,6 +222,8 @@ class Floor:
     def _settle_rivals(self, order: Order, quantity: float, moment: datetime) -> None:
         """A fill reduces the orders it competes with by as much, or cancels them: all of them at once for OCA type 1."""
         for rival in self.book.rivals_of(order):
+            if not rival.alive:
+                continue  # it went with another of them, its parent
             left = 0.0 if not order.alive or order.oca_type == 1 else rival.remaining - quantity
             if left <= 0:
                 self.end(rival, "Cancelled", moment, "Cancelled by System", "OCA group was filled")
