@@ -65,12 +65,14 @@ acts = st.one_of(
         st.just("place"),
         st.sampled_from([*((contract, ()) for contract in SINGLE), *((combo("SPY"), legs) for legs in SPREADS)]),
         st.sampled_from(["BUY", "SELL"]),
-        st.sampled_from([1, 2, 7, 100]),
-        st.sampled_from(["LMT", "MKT", "STP", "STP LMT"]),
-        st.floats(-3, 3),
-        st.sampled_from(["DAY", "GTC", "IOC"]),
+        st.sampled_from([1, 2, 7, 100]) | st.sampled_from([0, -1, 1.5, 20_001, 1e9, 1e299]),
+        st.sampled_from(["LMT", "MKT", "STP", "STP LMT"]) | st.sampled_from(["LMT", "MKT", "TRAIL", ""]),
+        st.floats(-3, 3) | st.sampled_from([None, -1e299, 1e299, 300.0, -300.0]),
+        st.sampled_from(["DAY", "GTC", "IOC"]) | st.sampled_from(["DAY", "GTD", ""]),
         st.sampled_from(["", "", "group"]),
         st.integers(0, 3),
+        st.booleans(),
+        st.sampled_from([1, 1, 1, 7]),
         st.booleans(),
     ),
     st.tuples(st.just("modify"), st.integers(1, 12), st.sampled_from([1, 3, 200]), st.floats(-3, 3)),
@@ -85,10 +87,10 @@ acts = st.one_of(
 class Conversation:
     """Does acts to a gateway's desk, and checks its books after each."""
 
-    def __init__(self, at):
+    def __init__(self, at, market="always"):
         self._at, self._seconds, self._tickets = at, 0, {}
         at(TUESDAY, rate=1e-9)
-        self.gateway = Gateway(SCENARIO)
+        self.gateway = Gateway(replace(SCENARIO, market=market))
         self._fill, self.gateway.floor.fill = self.gateway.floor.fill, self._checked_fill
         self.gateway.account.forget_before = lambda day: None  # every execution is needed for the sums
         account = self.gateway.account
@@ -111,13 +113,13 @@ class Conversation:
         assert order.stop is None or order.triggered
         self._fill(order, quantity, price, quotes, moment)
 
-    def _place(self, what, action, quantity, type_, offset, tif, group, parent, transmit):
+    def _place(self, what, action, quantity, type_, offset, tif, group, parent, transmit, client, outside_rth):
         contract, legs = what
         price = self._price(contract, legs, offset)
         id_ = len(self._tickets) + 1
         ticket = Ticket(
             id_,
-            1,
+            client,
             contract,
             legs,
             action,
@@ -128,7 +130,7 @@ class Conversation:
             tif,
             "",
             "x",
-            False,
+            outside_rth,
             parent if parent < id_ else 0,
             group,
             1 + id_ % 3,
@@ -138,6 +140,8 @@ class Conversation:
         self.gateway.desk.place(ticket, clock.now())
 
     def _price(self, contract, legs, offset):
+        if offset is None:
+            return None
         gateway, now = self.gateway, clock.now()
         contracts = [gateway.chains.by_id(leg.con_id) for leg in legs] or [contract]
         ratios = [leg.signed_ratio for leg in legs] or [1]
@@ -147,12 +151,13 @@ class Conversation:
 
     def _modify(self, id_, quantity, offset):
         ticket = self._tickets.get(id_)
-        if ticket is not None and self.gateway.book.working(1, id_) is not None:
+        if ticket is not None and self.gateway.book.working(ticket.client_id, id_) is not None:
             price = self._price(ticket.contract, ticket.legs, offset)
             self.gateway.desk.place(replace(ticket, quantity=quantity, limit=price, stop=price), clock.now())
 
     def _cancel(self, id_):
-        self.gateway.desk.cancel(1, id_, clock.now())
+        ticket = self._tickets.get(id_)
+        self.gateway.desk.cancel(ticket.client_id if ticket is not None else 1, id_, clock.now())
 
     def _cancel_all(self):
         self.gateway.desk.cancel_everything(clock.now())
@@ -213,9 +218,9 @@ class Conversation:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.lists(acts, min_size=1, max_size=25))
-def test_the_books_agree_after_any_sequence_of_orders(at, sequence):
-    conversation = Conversation(at)
+@given(st.sampled_from(["always", "exchange"]), st.lists(acts, min_size=1, max_size=25))
+def test_the_books_agree_after_any_sequence_of_orders(at, market, sequence):
+    conversation = Conversation(at, market)
     conversation.check()
     for act in sequence:
         conversation.do(act)

@@ -15,6 +15,9 @@ from v6cli.simulator.orders import Order
 from v6cli.simulator.sessions import ZONE_NAME, day_of
 from v6cli.simulator.ticket import Ticket
 
+#: Orders that wait for one another in a row. What follows from a fill or a cancel goes from each to the next.
+MOST_GENERATIONS = 20
+
 
 class Desk:
     """Takes, changes and cancels orders. ``cancel_seconds`` of home time pass between the wish to cancel and the end."""
@@ -109,13 +112,20 @@ class Desk:
         return self._floor.last_moment(order)
 
     def _check_parent(self, order: Order) -> None:
-        if not order.parent_id or self.book.parent_of(order) is not None:
+        if not order.parent_id:
             return
-        done = self.book.done(order.client_id, order.parent_id)
-        if done is None:
-            raise Refused(135, f"Can't find order with id ={order.parent_id}")
-        if done.status != "Filled":
-            raise Refused(201, "Order rejected - reason:Parent order is being cancelled.")
+        parent = self.book.parent_of(order)
+        if parent is None:
+            done = self.book.done(order.client_id, order.parent_id)
+            if done is None:
+                raise Refused(135, f"Can't find order with id ={order.parent_id}")
+            if done.status != "Filled":
+                raise Refused(201, "Order rejected - reason:Parent order is being cancelled.")
+        generations = 1
+        while parent is not None:
+            generations, parent = generations + 1, self.book.parent_of(parent)
+        if generations > MOST_GENERATIONS:
+            raise Refused(201, "Order rejected - reason:Too many orders wait for one another.")
 
     def _transmit_family(self, order: Order, now: datetime) -> None:
         """Send an order; sending a child sends its parent and the other children first, as they were placed."""
