@@ -15,9 +15,10 @@ bench:
 	$(PYTHON) tests/bench/run.py
 
 torture:
-	$(PYTHON) -m pytest tests -m "slow or machine"
+	$(PYTHON) -m pytest tests/torture --long
 
-soak: torture
+soak:
+	$(PYTHON) tests/soak.py
 
 docs completions:
 	$(PYTHON) tests/generate.py

@@ -13,7 +13,8 @@ from v6cli.procedure import exit_code
 def command(app: App) -> int:
     """Judge gateway, account, sync, services, machine and lake.
 
-    When to use: at any time, and from a monitor: the exit code tells.
+    When to use: at any time, and from a monitor: the exit code tells. A link to IB that is
+    lost while IB resets its servers (gateway.resets) is degraded, at any other time unhealthy.
 
     \b
     Looks at: gateway process and login, whether its API may write, account, positions

@@ -1,4 +1,4 @@
-"""What every test may use: a short-lived home, a running demo, v6 as its user runs it, and a stage for syncs."""
+"""What every test may use: seeds, a short-lived home, a lake, a running demo, v6 as its user runs it, and a stage for syncs."""
 
 from __future__ import annotations
 
@@ -27,8 +27,43 @@ from v6cli.simulator.server import Gateway
 from v6cli.state.database import State, open_state
 from v6cli.sync.reconcile import Syncer, SyncRun
 
+from .said import Said
+
 ROOT = Path(__file__).parent.parent
 V6 = [sys.executable, "-P", "-m", "v6cli"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run each seeded test with all its seeds instead of the first few")
+    parser.addoption("--seed", type=int, metavar="N", help="run each seeded test with this seed alone")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # what the others say arrives at the one process that is none of them
+        config.pluginmanager.register(Said())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is marked ``long`` runs under --long alone."""
+    if not config.getoption("long"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``@pytest.mark.seeds(few, many)``: the test's ``seed`` is each of range(few), under --long each of range(many)."""
+    marker = metafunc.definition.get_closest_marker("seeds")
+    if marker is None:
+        return
+    few, many = marker.args
+    given = metafunc.config.getoption("seed")
+    metafunc.parametrize("seed", range(many if metafunc.config.getoption("long") else few) if given is None else [given])
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The seed goes into the report, from which a failure is replayed."""
+    if item.get_closest_marker("seeds"):
+        item.user_properties.append(("seed", item.callspec.params["seed"]))
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +93,16 @@ def folder() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="v6-", dir="/tmp"))
     yield made
     shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def lake() -> Iterator[Path]:
+    """A lake in memory, its tables empty."""
+    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    root = Path(tempfile.mkdtemp(prefix="v6-", dir=place))
+    tables.create(root / "lake")
+    yield root / "lake"
+    shutil.rmtree(root, ignore_errors=True)
 
 
 @pytest.fixture

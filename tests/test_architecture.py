@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 GROUND = [
     {"errors", "models"},
     {"clock"},
-    {"home", "files", "secrets", "results", "pricing", "events"},
+    {"home", "files", "secrets", "results", "pricing", "events", "resets"},
     {"settings", "locks", "control", "procedure", "logs", "sessions"},
     {"latch"},
 ]
@@ -37,7 +37,7 @@ OWNERS = {
     "deltalake": {"lake"},
     "arro3": {"lake"},
     "duckdb": {"lake"},
-    "sqlite3": {"state"},
+    "sqlite3": {"state", "simulator/world/files.py"},  # the world closes what a process that died had open
     "apscheduler": {"scheduler"},
     "nicegui": {"dashboard"},
     "rich": {"console"},

@@ -7,6 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,6 +98,121 @@ def test_a_run_that_ended_leaves_nothing(demo_home: Home) -> None:
     one.end()
     assert not locks.lives(demo_home, one.identity) and locks.lives(demo_home, two.identity)
     two.end()
+    assert list(demo_home.runs.iterdir()) == []
+
+
+def test_asking_for_the_holder_is_in_nobodys_way(folder: Path) -> None:
+    path = folder / "x.lock"
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            # Unnamed: the holder that was found let go, and the next has yet to write its name.
+            assert locks.holder(path) in {None, f"me (pid {os.getpid()})", "an unnamed process"}
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        try:
+            for turn in range(3000):
+                with locks.try_hold(path, "me") or pytest.fail(f"turn {turn}: somebody who asks was taken for a holder"):
+                    pass
+        finally:
+            over.set()
+        for one in asking:
+            one.result()
+
+
+def test_of_many_at_once_one_holds_and_it_is_the_one_that_is_named(folder: Path) -> None:
+    path = folder / "x.lock"
+    inside: list[int] = []
+    most = 0
+
+    def take(number: int) -> int:
+        nonlocal most
+        taken = 0
+        for _ in range(400):
+            if held := locks.try_hold(path, f"thread {number}"):
+                with held:
+                    inside.append(number)
+                    most = max(most, len(inside))
+                    assert locks.holder(path) == f"thread {number} (pid {os.getpid()})"
+                    inside.remove(number)
+                    taken += 1
+        return taken
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = list(pool.map(take, range(4)))
+    assert most == 1 and sum(taken) > 0
+
+
+def test_a_lock_lives_on_in_a_child_that_inherits_it(folder: Path) -> None:
+    path = folder / "x.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    assert locks.claim(descriptor, "handed over")
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=[descriptor])
+    os.close(descriptor)
+    assert locks.holder(path) == "handed over" and locks.try_hold(path, "me") is None
+    child.kill()
+    child.wait()
+    assert locks.holder(path) is None
+    with locks.try_hold(path, "me") as held:
+        assert held
+
+
+def age(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_what_killed_runs_left_goes_when_a_run_begins(demo_home: Home) -> None:
+    holders = [Holder("run", demo_home.root) for _ in range(3)]
+    dead, young, living = (demo_home.runs / holder.said for holder in holders)
+    for holder in holders[:2]:
+        holder.kill()
+    (demo_home.runs / "a folder").mkdir()
+    (demo_home.runs / "elsewhere").symlink_to(demo_home.settings_file)
+    for path in (dead, living, demo_home.runs / "a folder"):
+        age(path, locks.SETTLED + 1)
+    age(young, locks.SETTLED - 5)
+    os.utime(demo_home.settings_file, (0, 0))
+    run = locks.begin_run(demo_home, "the next")
+    assert {path.name for path in demo_home.runs.iterdir()} == {young.name, living.name, run.identity, "a folder", "elsewhere"}
+    assert locks.lives(demo_home, living.name) and not locks.lives(demo_home, dead.name)
+    holders[2].kill()
+    run.end()
+
+
+def test_a_run_that_was_taken_for_dead_before_it_had_its_lock_begins_anew(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stood still for over a minute between making its file and taking the lock; meanwhile another began."""
+    real = locks.claim
+    swept: list[str] = []
+
+    def slowly(descriptor: int, who: str) -> bool:
+        monkeypatch.setattr(locks, "claim", real)
+        (path,) = demo_home.runs.iterdir()
+        age(path, locks.SETTLED + 1)
+        locks.begin_run(demo_home, "another").end()
+        swept.append(path.name)
+        assert not path.exists()
+        return real(descriptor, who)
+
+    monkeypatch.setattr(locks, "claim", slowly)
+    run = locks.begin_run(demo_home, "slow")
+    assert run.identity != swept[0] and locks.lives(demo_home, run.identity)
+    run.end()
+
+
+def test_runs_that_begin_and_are_killed_all_the_time_never_lose_a_living_one(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "SETTLED", -1.0)  # as if every file were old
+
+    def act(_number: int) -> None:
+        for _ in range(40):
+            run = locks.begin_run(demo_home, "an act")
+            assert locks.lives(demo_home, run.identity)
+            run.end()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(act, range(6)))
     assert list(demo_home.runs.iterdir()) == []
 
 

@@ -47,6 +47,19 @@ REFUSED = {
         ["gateway.time_zone", "'Mars/Phobos'", "America/New_York"],
     ),
     "a zone of no name": ('profile = "demo"\ngateway.time_zone = ""', ["gateway.time_zone", "''", "America/New_York"]),
+    "a zone of resets of no name": (
+        'profile = "paper"\ngateway.reset_time_zone = "ET"',
+        ["gateway.reset_time_zone", "'ET'", "America/New_York"],
+    ),
+    "a reset that is no window": (
+        'profile = "paper"\ngateway.resets = ["00:15 - 01:45", "at night"]',
+        ["gateway.resets", "'at night'", "it has no end", "'Sat 23:00 - Sun 03:00'"],
+    ),
+    "a reset that never ends": (
+        'profile = "paper"\ngateway.resets = ["Sun 00:00 - Sat 23:59"]',
+        ["gateway.resets", "lasts 6d 23h", "none is longer than 12h 00m"],
+    ),
+    "resets that are no list": ('profile = "paper"\ngateway.resets = "00:15 - 01:45"', ["gateway.resets", "'00:15 - 01:45'", "array"]),
     "a zone that is a folder": ('profile = "demo"\ngateway.time_zone = "America"', ["gateway.time_zone", "'America'", "America/New_York"]),
     "a zone out of its folder": ('profile = "demo"\ngateway.time_zone = "../passwd"', ["gateway.time_zone", "'../passwd'"]),
     "too many messages": ('profile = "demo"\nmessages.look = 6', ["messages", "47", "45"]),
@@ -100,6 +113,72 @@ def test_a_variable_that_cannot_be_is_named(
         settings.load(demo_home)
     assert all(word in refusal.value.message for word in words), refusal.value.message
     assert refusal.value.next_step
+
+
+TOGETHER = {
+    "a variable against a default": (
+        "",
+        {"V6_SYNC_HEALTHY": "900"},
+        "$V6_SYNC_HEALTHY: sync.healthy = 900; default: sync.degraded = 900.0: degraded must be longer than healthy; allowed is more than 900",
+        "correct or unset V6_SYNC_HEALTHY",
+    ),
+    "the home's file against a variable": (
+        "sync.degraded = 400",
+        {"V6_SYNC_HEALTHY": "500"},
+        "$V6_SYNC_HEALTHY: sync.healthy = 500; FILE: sync.degraded = 400: degraded must",
+        "correct or unset V6_SYNC_HEALTHY",
+    ),
+    "the home's file against a default": (
+        "sync.degraded = 200",
+        {},
+        "FILE: sync.degraded = 200; default: sync.healthy = 300.0: degraded must",
+        "v6 config set sync.degraded VALUE, or edit the file",
+    ),
+    "two variables": (
+        "",
+        {"V6_SYNC_HEALTHY": "50", "V6_SYNC_DEGRADED": "40"},
+        "$V6_SYNC_HEALTHY: sync.healthy = 50; $V6_SYNC_DEGRADED: sync.degraded = 40: degraded must",
+        "correct or unset V6_SYNC_HEALTHY",
+    ),
+    "a sum of three layers": (
+        "messages.sync = 20",
+        {"V6_MESSAGES_LOOK": "7"},
+        "$V6_MESSAGES_LOOK: messages.look = 7; FILE: messages.sync = 20; default: messages.trading = 15, messages.closing = 5: they add up to 54 a second",
+        "correct or unset V6_MESSAGES_LOOK",
+    ),
+    "lines": ("", {"V6_LINES_SYNC": "90"}, "$V6_LINES_SYNC: lines.sync = 90; default: lines.trading = 30, lines.look = 5: they", "unset"),
+    "a zone": ("", {"V6_GATEWAY_TIME_ZONE": "Mars"}, "$V6_GATEWAY_TIME_ZONE: gateway.time_zone = 'Mars': no time zone", "unset"),
+    "a reset": ("", {"V6_GATEWAY_RESETS": '["x"]'}, "$V6_GATEWAY_RESETS: gateway.resets = ['x']: 'x': it has no end", "unset"),
+    "a simulated gateway": ("", {"V6_GATEWAY_SIMULATED": "true"}, "$V6_GATEWAY_SIMULATED: gateway.simulated = True: only a demo", "unset"),
+    "since alone": (
+        "",
+        {"V6_CLOCK_SINCE": "2026"},
+        "$V6_CLOCK_SINCE: clock.since = '2026': time is real",
+        "correct or unset V6_CLOCK_SINCE",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOGETHER)
+def test_settings_that_exclude_each_other_are_named_each_with_its_source(
+    demo_home: Home, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    text, variables, said, next_step = TOGETHER[case]
+    own(demo_home, f'profile = "paper"\n{text}')
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BadConfiguration) as refusal:
+        settings.load(demo_home)
+    assert refusal.value.message.startswith(said.replace("FILE", str(demo_home.settings_file)))
+    assert next_step in (refusal.value.next_step or "") and "\n" not in refusal.value.message
+
+
+def test_the_account_is_mended_in_the_homes_file_whatever_a_variable_repeats(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    own(demo_home, 'profile = "live"\naccount = "DU1234567"')
+    monkeypatch.setenv("V6_ACCOUNT", "DU1234567")
+    with pytest.raises(BadConfiguration, match="a live home cannot have a paper account") as refusal:
+        settings.load(demo_home)
+    assert refusal.value.message.startswith(f"{demo_home.settings_file}: account = ")
 
 
 def test_a_variable_may_repeat_what_is_pinned(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

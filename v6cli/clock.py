@@ -7,6 +7,7 @@ Stored times are UTC; what a person reads or types is New York time (``EASTERN``
 
 from __future__ import annotations
 
+import contextlib
 import time as _time
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from v6cli.errors import BadInput
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
 EASTERN = "America/New_York"
@@ -22,6 +24,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _rate = 1.0
 _home_origin = 0.0
 _wall_origin = 0.0
+_seconds: Callable[[], float] = _time.time
+_monotonic: Callable[[], float] = _time.monotonic
+_block: Callable[[float], None] = _time.sleep
+
+
+@contextlib.contextmanager
+def replaced(seconds: Callable[[], float], monotonic: Callable[[], float], block: Callable[[float], None]) -> Iterator[None]:
+    """Within the block time is what ``seconds`` (since 1970) says, on the wall and at home, and ``block`` waits.
+
+    For worlds in which time is simulated; an event loop there brings its own sleep and time-outs.
+    """
+    global _seconds, _monotonic, _block
+    before = _seconds, _monotonic, _block
+    _seconds, _monotonic, _block = seconds, monotonic, block
+    try:
+        yield
+    finally:
+        _seconds, _monotonic, _block = before
 
 
 def start(rate: float = 1.0, origin: datetime | None = None, since: datetime | None = None) -> None:
@@ -39,8 +59,8 @@ def start(rate: float = 1.0, origin: datetime | None = None, since: datetime | N
 def timestamp() -> float:
     """Home time in seconds since 1970-01-01 UTC."""
     if _rate == 1.0 and _home_origin == _wall_origin:
-        return _time.time()
-    return _home_origin + (_time.time() - _wall_origin) * _rate
+        return _seconds()
+    return _home_origin + (_seconds() - _wall_origin) * _rate
 
 
 def now() -> datetime:
@@ -55,12 +75,12 @@ def rate() -> float:
 
 def wall() -> datetime:
     """The machine's own time, in UTC: for file names of logs, ages of processes and time-outs."""
-    return datetime.now(UTC)
+    return _EPOCH + timedelta(seconds=_seconds())
 
 
 def monotonic() -> float:
     """Wall seconds that only grow, for measuring how long something took."""
-    return _time.monotonic()
+    return _monotonic()
 
 
 async def sleep(seconds: float) -> None:
@@ -79,7 +99,7 @@ async def pause(seconds: float) -> None:
 
 def pause_blocking(seconds: float) -> None:
     """Wait ``seconds`` of wall time in code that has no event loop."""
-    _time.sleep(seconds)
+    _block(seconds)
 
 
 def timeout(seconds: float | None) -> AbstractAsyncContextManager[object]:

@@ -50,6 +50,28 @@ def scenarios(_ctx: click.Context, _parameter: click.Parameter, incomplete: str)
     return sorted(path.stem for path in folder.glob("*.toml") if path.stem.startswith(incomplete))
 
 
+def faults(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Names of the faults of the simulated gateway."""
+    from v6cli.simulator.faults import FAULTS
+
+    return [name for name in FAULTS if name.startswith(incomplete)]
+
+
+def fault_parameters(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Parameters of the fault that is named before them, with the values they can take."""
+    from v6cli.simulator.faults import FAULTS
+
+    fault = FAULTS.get(ctx.params.get("name") or "")
+    if fault is None:
+        return []
+    # Bash breaks words at "=": key and value arrive as words of their own there, and the value alone is completed.
+    before = [word for word in ctx.params.get("values") or () if word != "="]
+    if before and "=" not in before[-1]:
+        return [choice for choice in fault.choices.get(before[-1], ()) if choice.startswith(incomplete)]
+    offered = [f"{key}={choice}" for key in fault.all_parameters for choice in fault.choices.get(key, ("",))]
+    return [word for word in offered if word.startswith(incomplete)]
+
+
 def packaged(shell: str) -> Path:
     """The generated file of one shell, as shipped."""
     return Path(__file__).parent / "completions" / f"v6.{shell}"

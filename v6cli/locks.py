@@ -1,7 +1,9 @@
 """Locks between processes, each with a named holder, and runs.
 
-A lock is an flock on a file, so the kernel releases it when its process ends, however it ends. A *run* is one act of one
-process: it lives while that process holds the flock on ``run/runs/<id>``. A reused pid, a reboot or a crash never looks alive.
+A lock is an flock on a file, so the kernel releases it when its process ends, however it ends. Who holds it exclusively puts a
+record lock beside it: that one can be asked after without being taken, so a look at the holder is in nobody's way. A *run* is one
+act of one process: it lives while that process holds the flock on ``run/runs/<id>``. A reused pid, a reboot or a crash never looks
+alive.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Self
@@ -17,6 +20,10 @@ from v6cli import clock
 from v6cli.errors import CannotWrite, Refused
 from v6cli.files import FILE_MODE, private_folder
 from v6cli.home import Home
+
+SETTLED = 60.0  # wall seconds after which a run has long taken its lock, or never will
+
+_RECORD = "hhqqi0q"  # the kernel's struct flock: type, whence, start, length (0 is the whole file), pid
 
 
 class Held:
@@ -61,17 +68,34 @@ def try_hold(path: Path, who: str, *, shared: bool = False) -> Held | None:
     except OSError as error:
         raise CannotWrite(f"cannot open the lock {path}: {error.strerror}") from error
     try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        if not shared:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{who} (pid {os.getpid()})".encode(), 0)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
+        taken = _share(descriptor) if shared else claim(descriptor, f"{who} (pid {os.getpid()})")
     except OSError as error:
         os.close(descriptor)
         raise CannotWrite(f"cannot lock {path}: {error.strerror}") from error
+    if not taken:
+        os.close(descriptor)
+        return None
     return Held(path, descriptor)
+
+
+def claim(descriptor: int, who: str) -> bool:
+    """Take the lock on an open file at once; whether nobody was in the way. It lasts while any process has the descriptor open."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, who.encode(), 0)
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_RECORD, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    return True
+
+
+def _share(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.asynccontextmanager
@@ -93,23 +117,45 @@ def holder(path: Path) -> str | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, struct.pack(_RECORD, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        if struct.unpack(_RECORD, found)[0] == fcntl.F_UNLCK:
+            return None
         return os.pread(descriptor, 200, 0).decode("utf-8", "replace") or "an unnamed process"
     finally:
         os.close(descriptor)
-    return None
 
 
 def begin_run(home: Home, what: str) -> Run:
-    """Begin one act of this process. Raises CannotWrite."""
+    """Begin one act of this process, and clear away what runs left that were killed. Raises CannotWrite."""
     stamp = clock.wall().strftime("%Y%m%dT%H%M%S.%f")
     for attempt in range(1000):
         identity = f"{stamp}-{os.getpid()}" + (f"-{attempt}" if attempt else "")
         path = home.runs / identity
-        if not path.exists() and (lock := try_hold(path, what)) is not None:
+        if path.exists() or (lock := try_hold(path, what)) is None:
+            continue
+        if path.exists():
+            _sweep(home)
             return Run(identity, lock)
+        lock.release()  # so long in coming that another run took it for dead
     raise CannotWrite(f"cannot begin a run in {home.runs}")
+
+
+def _sweep(home: Home) -> None:
+    """Remove the files of runs that have ended without doing it. A file goes only under its own lock: it is nobody's."""
+    long_ago = clock.wall().timestamp() - SETTLED
+    for path in home.runs.iterdir():
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < long_ago:
+                _remove_unheld(path)
+
+
+def _remove_unheld(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def lives(home: Home, identity: str) -> bool:

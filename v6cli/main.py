@@ -79,7 +79,7 @@ REGISTRY = (
         "gateway",
         "The simulated IB gateway",
         "System",
-        (Entry("simulate", "Run the simulated IB gateway"),),
+        (Entry("simulate", "Run the simulated IB gateway"), Entry("fault", "Let things go wrong at the simulated gateway")),
     ),
     Entry("completion", "Shell completion for bash, zsh and fish", "System"),
 )
@@ -177,6 +177,7 @@ def completion_script(shell: str) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """Run one command line and end the process with its exit code."""
+    gc.freeze()  # what is loaded by now stays, and does not count towards a first collection
     code = run(argv)
     gc.freeze()  # nothing is collected once more at exit
     sys.exit(code)

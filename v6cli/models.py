@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from enum import StrEnum
+from math import isfinite
 
 from msgspec import Struct
 
@@ -36,7 +37,8 @@ class Contract(Struct, frozen=True):
         if not self.is_option:
             return self.symbol
         expiry = self.expiry.isoformat() if self.expiry else "?"
-        return f"{self.trading_class or self.symbol} {expiry} {self.strike:g}{self.right}"
+        strike = "?" if self.strike is None else f"{self.strike:g}"
+        return f"{self.trading_class or self.symbol} {expiry} {strike}{self.right or '?'}"
 
 
 class Position(Struct, frozen=True):
@@ -89,7 +91,9 @@ class Greeks(Struct, frozen=True):
         """Whether these may enter a sum."""
         if self.source is GreekSource.MISSING or self.source is GreekSource.STALE:
             return False
-        return None not in (self.delta, self.gamma, self.theta, self.vega)
+        if self.delta is None or self.gamma is None or self.theta is None or self.vega is None:
+            return False
+        return isfinite(self.delta + self.gamma + self.theta + self.vega)  # one that is no number makes the sum none
 
 
 class Account(Struct, frozen=True):

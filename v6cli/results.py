@@ -118,11 +118,6 @@ def compact(value: float, decimals: int) -> str:
     return "0" if text == "-0" else text
 
 
-def _money(value: float) -> str:
-    text = f"{value:,.0f}"
-    return "0" if text == "-0" else text
-
-
 def _greek(value: float) -> str:
     size = abs(value)
     if size >= 10:
@@ -144,9 +139,9 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
     "integer": lambda value: f"{value:,}",
     "quantity": lambda value: compact(value, 4),
     "strike": lambda value: compact(value, 3),
-    "price": lambda value: f"{value:,.2f}",
-    "money": _money,
-    "percent": lambda value: f"{value * 100:.1f}%",
+    "price": lambda value: f"{value:z,.2f}",  # z: a rounded zero carries no sign
+    "money": lambda value: f"{value:z,.0f}",
+    "percent": lambda value: f"{value * 100:z.1f}%",
     "greek": _greek,
     "number": lambda value: compact(value, 2),
     "seconds": clock.show_age,
@@ -155,13 +150,18 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
 
 def cells(rows: Sequence[tuple[Any, ...]], columns: tuple[Column, ...]) -> list[list[str]]:
     """The texts of many rows, column by column: a thousand rows want one look-up of a format, not a thousand."""
-    return [_column_texts([row[number] for row in rows], column) for number, column in enumerate(columns)]
+    values = zip(*rows, strict=True) if rows else [()] * len(columns)
+    return [_column_texts(own, column) for own, column in zip(values, columns, strict=True)]
 
 
-def _column_texts(values: list[Any], column: Column) -> list[str]:
-    formatter = _FORMATS.get(column.kind, str)
+def _column_texts(values: Sequence[Any], column: Column) -> list[str]:
     unknown = cell(None, column)
-    return [unknown if value is None else "" if value == "" else formatter(value) for value in values]
+    formatter = _FORMATS.get(column.kind)
+    if formatter is None:
+        return [unknown if value is None else str(value) for value in values]
+    # Strikes, expiries, quantities repeat: each value is formatted once.
+    texts = {value: formatter(value) for value in set(values) - {None, ""}} | {None: unknown, "": ""}
+    return [texts[value] for value in values]
 
 
 def as_table(record: Record) -> Table:

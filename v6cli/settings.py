@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from v6cli import clock
+from v6cli import clock, resets
 from v6cli.errors import BadConfiguration, UsageError
 from v6cli.files import write_durably
 from v6cli.home import Home
@@ -49,6 +49,8 @@ class Gateway(Section, frozen=True):
     simulated: bool
     scenario: str
     time_zone: str
+    resets: tuple[str, ...]
+    reset_time_zone: str
 
 
 class Clock(Section, frozen=True):
@@ -278,7 +280,8 @@ def _combine(own: Values, own_name: str, variables: Mapping[str, str]) -> Loaded
         settings = msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:
         raise _explained(error, values, sources, own_name) from None
-    _check_sense(settings, own_name)
+    # Where the account is to be put is the home's file, whatever a variable repeats.
+    _check_sense(settings, _flatten(values), sources | {"account": own_name}, own_name)
     return Loaded(settings, _flatten(values), sources)
 
 
@@ -336,75 +339,88 @@ def _explained(error: msgspec.ValidationError, values: Values, sources: dict[str
         )
     allowed = what.removeprefix("Expected ").replace("`", "")
     source = _source_of(path, sources, own_name)
-    mend = f"correct or unset {source[1:]}" if source.startswith("$") else f"v6 config set {path} VALUE, or edit the file"
-    return BadConfiguration(f"{source}: {path} = {_get(values, path)!r} cannot be used: expected {allowed}", next_step=mend)
+    return BadConfiguration(f"{source}: {path} = {_get(values, path)!r} cannot be used: expected {allowed}", next_step=_mend(path, source))
 
 
-def _source_of(key: str, sources: dict[str, str], own_name: str) -> str:
+def _source_of(key: str, sources: Mapping[str, str], own_name: str) -> str:
     return sources.get(key) or next((source for name, source in sources.items() if name.startswith(key + ".")), own_name)
 
 
-def _check_sense(settings: Settings, own_name: str) -> None:
-    problems = [
-        (settings.profile == "live" and not settings.account, "account", "a live home pins its account id", "like U1234567"),
-        (
-            settings.profile == "live" and settings.account.startswith("D"),
-            "account",
-            "a live home cannot have a paper account",
-            "an id that does not begin with D",
-        ),
-        (
-            settings.profile != "live" and bool(settings.account) and not settings.account.startswith("D"),
-            "account",
-            f"a {settings.profile} home needs a paper account",
-            "an id that begins with D",
-        ),
-        (
-            settings.sync.degraded <= settings.sync.healthy,
-            "sync.degraded",
-            "it must be longer than sync.healthy",
-            f"more than {settings.sync.healthy:g}",
-        ),
-        (settings.profile != "demo" and settings.clock.rate != 1, "clock.rate", "time is real in every profile but demo", "1.0"),
-        (
-            settings.profile != "demo" and bool(settings.clock.origin or settings.clock.since),
-            "clock.origin",
-            "time is real in every profile but demo",
-            "an empty text",
-        ),
-        (
-            settings.profile != "demo" and settings.gateway.simulated,
-            "gateway.simulated",
-            "only a demo home runs a simulated gateway",
-            "false",
-        ),
-    ]
-    for wrong, key, why, allowed in problems:
+def _check_sense(settings: Settings, values: Values, sources: Mapping[str, str], own_name: str) -> None:
+    """What no single value shows: settings that exclude each other. Raises BadConfiguration naming each with its source."""
+    for wrong, keys, why in _senseless(settings):
         if wrong:
-            value = _get(msgspec.to_builtins(settings), key)
-            raise BadConfiguration(
-                f"{own_name}: {key} = {value!r}: {why}; allowed is {allowed}", next_step=f"v6 config set {key} VALUE, or edit the file"
-            )
+            raise _refused(keys, why, values, sources, own_name)
+
+
+def _senseless(settings: Settings) -> Iterator[tuple[bool, Sequence[str], str]]:
+    profile, account, own = settings.profile, settings.account, settings.gateway
+    paper = account.startswith("D")
+    in_earnest = profile != "demo"
+    yield profile == "live" and not account, ("account",), "a live home pins its account id; allowed is an id like U1234567"
+    yield (
+        profile == "live" and paper,
+        ("account",),
+        "a live home cannot have a paper account; allowed is an id that does not begin with D",
+    )
+    yield (
+        profile != "live" and bool(account) and not paper,
+        ("account",),
+        f"a {profile} home needs a paper account; allowed is an id that begins with D",
+    )
+    healthy, degraded = settings.sync.healthy, settings.sync.degraded
+    yield degraded <= healthy, ("sync.healthy", "sync.degraded"), f"degraded must be longer than healthy; allowed is more than {healthy:g}"
+    real = "time is real in every profile but demo; allowed is"
+    yield in_earnest and settings.clock.rate != 1, ("clock.rate",), f"{real} 1.0"
     for key, text in (("clock.origin", settings.clock.origin), ("clock.since", settings.clock.since)):
-        try:
-            _moment(text)
-        except ValueError:
-            raise BadConfiguration(
-                f"{own_name}: {key} = {text!r} is no moment; allowed is 2026-11-24T09:30:00-05:00, with its offset"
-            ) from None
-    if not clock.is_zone(settings.gateway.time_zone):
-        raise BadConfiguration(
-            f"{own_name}: gateway.time_zone = {settings.gateway.time_zone!r} is no time zone; allowed is a name like America/New_York",
-            next_step="v6 config set gateway.time_zone NAME, or edit the file",
-        )
-    total = settings.messages.trading + settings.messages.sync + settings.messages.closing + 2 * settings.messages.look
-    if total > 45:
-        raise BadConfiguration(
-            f"{own_name}: messages.* add up to {total} a second (two looks counted); allowed is 45", next_step="lower one of them"
-        )
-    lines = settings.lines.trading + settings.lines.sync + 2 * settings.lines.look
-    if lines > 100:
-        raise BadConfiguration(f"{own_name}: lines.* add up to {lines} (two looks counted); allowed is 100", next_step="lower one of them")
+        yield in_earnest and bool(text), (key,), f"{real} an empty text"
+        yield not _is_moment(text), (key,), "no moment; allowed is 2026-11-24T09:30:00-05:00, with its offset"
+    yield in_earnest and own.simulated, ("gateway.simulated",), "only a demo home runs a simulated gateway; allowed is false"
+    for key, name in (("gateway.time_zone", own.time_zone), ("gateway.reset_time_zone", own.reset_time_zone)):
+        yield not clock.is_zone(name), (key,), "no time zone; allowed is a name like America/New_York"
+    yield from (
+        (True, ("gateway.resets",), f"{text!r}: {problem}; allowed is 'Sat 23:00 - Sun 03:00', or '00:15 - 01:45' for every day")
+        for text in own.resets
+        if (problem := _problem_of_reset(text))
+    )
+    messages = settings.messages
+    total = messages.trading + messages.sync + messages.closing + 2 * messages.look
+    keys = [f"messages.{name}" for name in messages.__struct_fields__]
+    yield total > 45, keys, f"they add up to {total} a second (two looks counted); allowed is 45"
+    lines = settings.lines
+    total = lines.trading + lines.sync + 2 * lines.look
+    keys = [f"lines.{name}" for name in lines.__struct_fields__]
+    yield total > 100, keys, f"they add up to {total} (two looks counted); allowed is 100"
+
+
+def _refused(keys: Sequence[str], why: str, values: Values, sources: Mapping[str, str], own_name: str) -> BadConfiguration:
+    """Each setting with who set it, the nearest first: what a variable says is more likely meant to be changed than a default."""
+    by_source: dict[str, list[str]] = {}
+    for key in keys:
+        by_source.setdefault(_source_of(key, sources, own_name), []).append(key)
+    nearest = sorted(by_source, key=lambda source: (not source.startswith("$"), source != own_name))
+    said = "; ".join(f"{source}: {', '.join(f'{key} = {values[key]!r}' for key in by_source[source])}" for source in nearest)
+    return BadConfiguration(f"{said}: {why}", next_step=_mend(by_source[nearest[0]][0], nearest[0]))
+
+
+def _mend(key: str, source: str) -> str:
+    return f"correct or unset {source[1:]}" if source.startswith("$") else f"v6 config set {key} VALUE, or edit the file"
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        _moment(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _problem_of_reset(text: str) -> str:
+    try:
+        resets.parse(text)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _moment(text: str) -> datetime | None:

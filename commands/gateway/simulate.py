@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from v6cli import logs, options, settings
@@ -13,7 +15,8 @@ from v6cli.simulator import daemon, scenario
 @options.command()
 @click.option("--scenario", "name", shell_complete=scenarios, help="What the account holds: a packaged name or a TOML file.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port on loopback; 0 takes a free one.")
-def command(app: App, name: str | None, port: int | None) -> None:
+@click.option("--control", "socket", metavar="PATH", type=click.Path(path_type=Path), help="Where v6 gateway fault reaches it.")
+def command(app: App, name: str | None, port: int | None, socket: Path | None) -> None:
     """Run the simulated IB gateway on loopback until stopped.
 
     When to use: to try v6, or any IB client, without IB. A demo home runs it as the service ib-gateway. It speaks the TWS
@@ -23,16 +26,20 @@ def command(app: App, name: str | None, port: int | None) -> None:
     If it fails: the port may be in use; --port 0 takes a free one.
 
     \b
-    Exit codes: 0 stopped; 69 the port is in use; 78 the scenario cannot be used.
+    Exit codes: 0 stopped; 69 the port is in use; 77 another gateway has the
+    socket; 78 the scenario cannot be used.
 
     \b
     Examples:
       v6 gateway simulate --scenario default --port 4102
       v6 gateway simulate --scenario awkward --port 0
+      v6 gateway simulate --port 4102 --control /tmp/mine/gateway.sock
     """
     home = app.home_if_any()
     own = app.settings if home else settings.builtin("demo")
     if home:
         logs.as_daemon(home, "ib-gateway")
     chosen = scenario.load(name or own.gateway.scenario)
-    app.run(daemon.serve(chosen, own.gateway.port if port is None else port, app.output.report))
+    # Without a port of its own it is the home's gateway, and listens where the home looks for it.
+    place = socket or (home.control_socket("ib-gateway") if home and own.gateway.simulated and port is None else None)
+    app.run(daemon.serve(chosen, own.gateway.port if port is None else port, place, app.output.report))

@@ -12,7 +12,7 @@ import pytest
 from v6cli.console.tables import draw
 from v6cli.models import Account, Contract, Greeks, GreekSource, Position
 from v6cli.portfolio import account, positions
-from v6cli.results import Column, Record, Table, cell
+from v6cli.results import Column, Record, Table, cell, cells
 
 AT = datetime(2026, 11, 24, 14, 31, 5, tzinfo=UTC)
 TODAY = date(2026, 11, 24)
@@ -161,6 +161,8 @@ daily P&L            ?"""
         (None, "text", ""),
         (None, "time", "?"),
         (-0.4, "money", "0"),
+        (-0.001, "price", "0.00"),
+        (-0.0001, "percent", "0.0%"),
         (-0.0001, "greek", "0.00"),
         (-0.0123, "greek", "-0.012"),
         (float("nan"), "greek", "nan"),
@@ -189,3 +191,11 @@ def test_no_width_breaks_a_table(width: int) -> None:
     for line in drawn(book(), width=width).splitlines():
         if not line.startswith(("not shown", "positions")):
             assert len(line) <= max(width, 60), line
+
+
+@pytest.mark.parametrize("kind", ["text", "price", "money", "percent", "greek", "number", "quantity", "strike", "seconds"])
+def test_a_column_of_cells_is_each_cell(kind: str) -> None:
+    column = Column("x", kind=kind)
+    values = [1, 1.0, -0.0, 0.0, None, "", 1, 1234.5, -0.001, 0.0, 3 if kind == "seconds" else float("nan"), None]
+    assert cells([(value, value) for value in values], (column, column)) == [[cell(value, column) for value in values]] * 2
+    assert cells([], (column, column)) == [[], []]

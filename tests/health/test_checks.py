@@ -8,14 +8,15 @@ import msgspec
 import pytest
 
 from v6cli import settings
-from v6cli.errors import GatewayUnavailable
+from v6cli.errors import GatewayUnavailable, Refused
 from v6cli.health import checks
-from v6cli.health.gather import GatewayFacts, Machine
+from v6cli.health.gather import GatewayFacts, GatewayProcess, Machine
 from v6cli.latch import Latch, TradingState
 from v6cli.models import Account, Contract, Greeks, GreekSource, Position, Severity
 from v6cli.procedure import Status, exit_code
 from v6cli.services.backend import ServiceState
 from v6cli.services.logs import Repeated
+from v6cli.services.processes import Found, Holder
 from v6cli.state.alerts import RaisedAlert
 from v6cli.state.mirror import Mirror
 
@@ -139,7 +140,7 @@ def test_the_clock(skew: float, status: Status, word: str) -> None:
     ],
 )
 def test_a_gateway_that_answers_may_still_be_unwell(change: dict[str, object], subject: str, status: Status, code: int) -> None:
-    found = checks.gateway(gateway(**change), OWN)
+    found = checks.gateway(gateway(**change), OWN, NOW)
     assert exit_code(found) == code
     assert status in {one.status for one in found if one.subject == subject}
 
@@ -147,10 +148,75 @@ def test_a_gateway_that_answers_may_still_be_unwell(change: dict[str, object], s
 def test_a_gateway_that_is_down_names_what_starts_it() -> None:
     error = GatewayUnavailable("nobody listens")
     for state, line in (("running", "v6 services restart ib-gateway"), ("stopped", "v6 services start ib-gateway")):
-        found = checks.gateway_down(error, [], ServiceState("ib-gateway", state))
-        assert (found.status, str(found.fix)) == (UNHEALTHY, line)
-    assert "no gateway process" in checks.gateway_down(error, [], None).text
-    assert "java (pid 7)" in checks.gateway_down(error, ["java (pid 7)"], None).text
+        for now in (NOW, IN_RESET):
+            found = checks.gateway_down(error, ServiceState("ib-gateway", state), OWN, now)
+            assert (found.status, str(found.fix)) == (UNHEALTHY, line)
+            assert "reset" not in found.text, "a gateway that v6 runs has nothing to do with IB's servers"
+
+
+IN_RESET = datetime(2026, 11, 25, 5, 15, tzinfo=UTC)  # 00:15 in New York, where the night's window begins
+AFTER_RESET = datetime(2026, 11, 25, 6, 45, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("now", [IN_RESET, AFTER_RESET - timedelta(seconds=1)])
+def test_a_link_that_is_lost_while_ib_resets_its_servers_is_degraded_and_says_until_when(now: datetime) -> None:
+    found = checks.gateway(gateway(link_lost=True), OWN, now)
+    (lost,) = [one for one in found if one.status is not OK]
+    assert lost.status is DEGRADED and exit_code(found) == 1
+    assert "(1100)" in lost.text and "IB resets its servers until 2026-11-25 01:45:00 EST" in lost.text
+    assert lost.advice.startswith("wait until 2026-11-25 01:45:00 EST; if it lasts past it, ")
+
+
+@pytest.mark.parametrize("now", [NOW, IN_RESET - timedelta(seconds=1), AFTER_RESET])
+def test_a_link_that_is_lost_at_another_time_is_unhealthy(now: datetime) -> None:
+    found = checks.gateway(gateway(link_lost=True), OWN, now)
+    assert exit_code(found) == 2 and not any("reset" in one.text for one in found)
+
+
+def test_no_reset_makes_anything_else_look_better() -> None:
+    for change, code in (({"may_write": False}, 2), ({"may_write": GatewayUnavailable("no end")}, 2), ({"farms_down": ["usopt"]}, 1)):
+        found = checks.gateway(gateway(link_lost=True, **change), OWN, IN_RESET)
+        assert exit_code(found) == code
+    (farms,) = [one for one in found if one.subject == "data farms"]
+    assert "wait until 2026-11-25 01:45:00 EST" in farms.advice and "restart" not in farms.advice
+    down = checks.gateway_down(GatewayUnavailable("nobody listens"), None, OWN, IN_RESET)
+    assert down.status is UNHEALTHY and "IB resets its servers until 2026-11-25 01:45:00 EST" in down.text
+    assert down.advice.startswith("a login may fail until then; ")
+    assert "reset" not in checks.gateway_down(GatewayUnavailable("nobody listens"), None, OWN, NOW).text
+    assert "reset" not in checks.gateway_down(Refused("another account"), None, OWN, IN_RESET).text
+
+
+JAVA = Found(7, 0.0, "java", "java ibgateway")
+
+
+@pytest.mark.parametrize(
+    ("found", "answers", "status", "text"),
+    [
+        (GatewayProcess(True, Holder(7, "java"), [JAVA]), True, OK, "gateway process java (pid 7) listens at 127.0.0.1:4002"),
+        (GatewayProcess(True, Holder(7, "java"), [JAVA]), False, OK, "gateway process java (pid 7) listens at 127.0.0.1:4002"),
+        (
+            GatewayProcess(True, Holder(None, "a process of another user"), []),
+            True,
+            OK,
+            "gateway process a process of another user (pid unknown) listens at 127.0.0.1:4002",
+        ),
+        (GatewayProcess(True, None, [JAVA]), False, DEGRADED, "gateway process java (pid 7) runs and does not listen at 127.0.0.1:4002"),
+        (GatewayProcess(False, None, [JAVA]), True, OK, "gateway process java (pid 7)"),
+        (GatewayProcess(True, None, []), False, UNHEALTHY, "no gateway process found on this machine"),
+        (GatewayProcess(False, None, []), False, UNKNOWN, "no gateway process found on this machine"),
+        (
+            GatewayProcess(False, None, []),
+            True,
+            OK,
+            "no gateway process found on this machine: what answers at 127.0.0.1:4002 runs elsewhere",
+        ),
+    ],
+)
+def test_the_process_of_the_gateway_is_named_or_said_not_to_be_found(
+    found: GatewayProcess, answers: bool, status: Status, text: str
+) -> None:
+    said = checks.gateway_process(found, OWN, answers=answers)
+    assert (said.subject, said.status, said.text) == ("gateway process", status, text)
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
+import os
+import socket
 import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from v6cli import clock
+from v6cli import clock, settings
 from v6cli.errors import GatewayUnavailable, Refused, ServiceUnavailable
 from v6cli.health import checks, examine, gather, status
 from v6cli.health.gather import Facts
@@ -67,6 +69,7 @@ def test_all_is_well(stage) -> None:
         assert [one for one in found if one.status is not Status.OK] == []
         assert {one.subject for one in found} >= {
             "gateway",
+            "gateway process",
             "account",
             "positions",
             "sync",
@@ -102,6 +105,11 @@ def test_a_dead_gateway_is_unhealthy_soon_and_names_itself(stage, manner: str) -
         named = by_subject(found)
         assert named["gateway"].status is Status.UNHEALTHY and f"127.0.0.1:{port}" in named["gateway"].text
         assert named["gateway"].fix or named["gateway"].advice
+        process = named["gateway process"]
+        if manner == "nobody listens":
+            assert process.status is Status.UNHEALTHY and process.text == "no gateway process found on this machine"
+        else:
+            assert process.status is Status.OK and f"(pid {os.getpid()})" in process.text, "who listens is named though nobody logs in"
         assert named["account"].status is Status.UNKNOWN and named["positions"].status is Status.UNKNOWN
         assert not any("all 0" in one.text for one in found)
         assert named["sync"].status is Status.OK, "what is known without the gateway is still said"
@@ -113,7 +121,7 @@ def test_a_dead_gateway_is_unhealthy_soon_and_names_itself(stage, manner: str) -
 
 @pytest.mark.parametrize(("state", "verb"), [("running", "restart"), ("stopped", "start"), ("failed", "start")])
 def test_a_gateway_that_v6_hosts_is_mended_by_v6(state, verb: str) -> None:
-    found = checks.gateway_down(GatewayUnavailable("nobody"), [], ServiceState("ib-gateway", state))
+    found = checks.gateway_down(GatewayUnavailable("nobody"), ServiceState("ib-gateway", state), settings.builtin(), clock.now())
     assert str(found.fix) == f"v6 services {verb} ib-gateway" and found.exit_code == 2
 
 
@@ -127,11 +135,12 @@ def test_the_wrong_account_is_mended_by_no_restart(stage) -> None:
         assert found.fix is None and "gateway.port" in found.advice
 
     stage(act)
-    refused = checks.gateway_down(Refused("no", next_step="look"), ["Java (pid 1)"], None)
+    refused = checks.gateway_down(Refused("no", next_step="look"), None, settings.builtin(), clock.now())
     assert refused.advice == "look"
 
 
 BUGS = {
+    "process": "v6cli.health.gather._look_for_process",
     "lake": "v6cli.lake.reader.readable",
     "latch": "v6cli.latch.read",
     "machine": "v6cli.health.gather._look_at_machine",
@@ -247,5 +256,47 @@ def test_a_book_dated_in_the_future_or_too_old_is_no_basis_for_green(stage, away
         assert all(one.status is Status.UNKNOWN and one.value is None for one in risk.measures)
         said = "in the future" if away < 0 else "the positions shown are old"
         assert [one.exit_code for one in await examine.recorded(facts(stage)) if said in one.text] == [1 if away < 0 else 2], "risk decides"
+
+    stage(act, timeout=5.0)
+
+
+def test_the_gateway_is_found_by_what_it_is_where_it_listens_nowhere(folder: Path) -> None:
+    """A Java that runs IB's classes, as a gateway does that waits for its login."""
+    java = folder / "java"
+    java.symlink_to(os.path.realpath(sys.executable))
+    argv = [java, "-I", "-c", "import time; print(flush=True); time.sleep(60)", "/opt/ibgateway/10.30/jars"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        found = gather._look_for_process("127.0.0.1", 1)
+        process.kill()
+    assert found.here and found.listens is None
+    assert (process.pid, "java") in {(one.pid, one.name) for one in found.running}
+
+
+@pytest.mark.parametrize(
+    ("host", "here"), [("127.0.0.1", True), ("localhost", True), ("::1", True), ("10.1.2.3", False), ("gateway", False)]
+)
+def test_who_listens_here_says_nothing_about_another_machine(host: str, here: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found = gather._look_for_process(host, server.getsockname()[1])
+    assert found.here is here and (found.listens is not None) is here
+
+
+def test_a_lost_link_at_night_is_expected_until_the_reset_ends(stage) -> None:
+    async def act(stage) -> None:
+        @asynccontextmanager
+        async def without_ib():
+            connection = await stage.connect("look")
+            connection.client._on_message(-1, 1100, "Connectivity between IB and TWS has been lost.", None)
+            yield connection
+            await connection.close()
+
+        for hour, minute, code in ((0, 14, 2), (0, 15, 1), (1, 44, 1), (1, 45, 2)):
+            clock.start(1.0, datetime(2026, 11, 25, hour, minute, tzinfo=clock.eastern()), clock.wall())
+            own = facts(stage, resets=("00:15 - 01:45",))
+            own._open = without_ib
+            found = await examine.gateway(own)
+            assert exit_code(one for one in found if one.subject == "gateway") == code, (hour, minute)
 
     stage(act, timeout=5.0)

@@ -1,32 +1,18 @@
-"""A lake in memory, and books to write to it."""
+"""Books to write to a lake."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from v6cli.lake import tables
 from v6cli.lake.rows import SyncRunRecord
 from v6cli.lake.writer import Batch
 from v6cli.models import Account, Contract, Fill, Greeks, GreekSource, Position
 
 START = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 MakeBatch = Callable[..., Batch]
-
-
-@pytest.fixture
-def lake() -> Iterator[Path]:
-    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    root = Path(tempfile.mkdtemp(prefix="v6-", dir=place))
-    tables.create(root / "lake")
-    yield root / "lake"
-    shutil.rmtree(root, ignore_errors=True)
 
 
 def call(con_id: int) -> Contract:

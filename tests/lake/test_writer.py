@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
@@ -21,20 +19,11 @@ from v6cli.lake.errors import LakeUnreadable
 from v6cli.lake.rows import Row, SyncRunRecord
 from v6cli.lake.schemas import SYNC_RUNS, TABLES
 from v6cli.lake.writer import Batch, Writer
-from v6cli.models import Account, Greeks, Position
 
 from .conftest import START, MakeBatch, call, fill
+from .writing import Picture, picture, start
 
 ORDER = ["positions", "position_history", "greeks_history", "account_history", "executions", "sync_runs"]
-
-Picture = tuple[str, list[Position], dict[int, Greeks], Account | None, list[str]]
-
-
-def picture(lake: Path) -> Picture:
-    """All that a reader sees."""
-    last = reader.last_run(lake)
-    assert last is not None
-    return last.run, reader.positions(lake), reader.greeks(lake), reader.account(lake), [found.exec_id for found in reader.executions(lake)]
 
 
 def expected(batch: Batch, executions: Sequence[str]) -> Picture:
@@ -284,30 +273,6 @@ def test_what_a_loss_of_power_tore_is_taken_back(
     assert reader.readable(lake) == []
 
 
-COMMIT_MANY = """
-import pathlib, sys
-from datetime import UTC, datetime, timedelta
-from v6cli.lake.rows import SyncRunRecord
-from v6cli.lake.writer import Batch, Writer
-from v6cli.models import Account, Contract, Fill, Position
-
-lake, who, times = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-start = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
-fill = lambda number: Fill(f"e{number}", "DU1", Contract(number, "SPY", "STK"), "BOT", 1.0, 2.5, start, 7, 70, 1)
-writer = Writer(lake)
-for turn in range(times):
-    number = who * 1000 + turn
-    at = start + timedelta(seconds=number)
-    held = [Position("DU1", Contract(con_id, "SPY", "STK"), float(number), 1.0) for con_id in range(20)]
-    writer.commit(Batch(SyncRunRecord(f"r{number}", at, "done", "DU1", at=at), held, (), Account("DU1", "USD", at, float(number)), (fill(number), fill(7))))
-    print(number, flush=True)
-"""
-
-
-def start(lake: Path, who: int, times: int) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", COMMIT_MANY, str(lake), str(who), str(times)], stdout=subprocess.PIPE, text=True)
-
-
 def test_two_processes_lose_nothing(lake: Path) -> None:
     children = [start(lake, who, 12) for who in (1, 2)]
     for child in children:
@@ -321,27 +286,6 @@ def test_two_processes_lose_nothing(lake: Path) -> None:
     )
     assert count(lake, "executions") == 25
     assert count(lake, "position_history") == 24 * 20
-
-
-def test_a_lake_survives_writers_that_are_killed(lake: Path) -> None:
-    """Ten writers are killed in the middle of commits; what each said it committed is there, and all of it fits together."""
-    said: list[str] = []
-    for who in range(1, 11):
-        with start(lake, who, 1000) as child:
-            assert child.stdout is not None
-            said.append(child.stdout.readline().strip())
-            time.sleep(0.013 * who)
-            child.send_signal(signal.SIGKILL)
-            said += child.stdout.read().split()
-        run, held, _, account, _ = picture(lake)
-        assert account is not None
-        assert {position.quantity for position in held} == {account.net_liquidation} == {float(run[1:])}
-        assert len(held) == 20
-        assert reader.readable(lake) == []
-    runs = {record.run for record in reader.sync_runs(lake, 10_000)}
-    assert {f"r{number}" for number in said} <= runs
-    written = scan.select(tables.open_table(lake, "executions"), "executions", columns=("exec_id",))
-    assert len(written) == len({row["exec_id"] for row in written})
 
 
 def test_a_snapshot_shows_one_sync_while_others_are_written(lake: Path) -> None:

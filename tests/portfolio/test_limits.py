@@ -10,6 +10,7 @@ import pytest
 
 from v6cli import settings
 from v6cli.models import Account, Contract, Greeks, GreekSource, Position
+from v6cli.portfolio import positions
 from v6cli.portfolio.greeks import of_position, roll_up
 from v6cli.portfolio.limits import findings, measure, outdated, table
 from v6cli.procedure import Status, exit_code
@@ -58,7 +59,26 @@ def test_what_is_unknown_stays_unknown_in_every_sum_above_it(source: GreekSource
     assert rolled.total.delta == pytest.approx(60 + (50 if known else 0))
 
 
-@pytest.mark.parametrize("lacking", [{}, greeks(2, delta=None), greeks(2, gamma=None), greeks(2, source=GreekSource.STALE)])
+NAN, INFINITE = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    "change", [{"delta": NAN}, {"gamma": -INFINITE}, {"theta": NAN}, {"vega": INFINITE}, {"delta": INFINITE, "gamma": -INFINITE}]
+)
+def test_a_greek_that_is_no_number_is_not_known(change: dict[str, float]) -> None:
+    found = msgspec.structs.replace(greeks(2)[2], **change)
+    assert greeks(2)[2].known and not found.known
+    assert of_position(option(2), found).unknown == 1
+    assert positions.table([option(2)], {2: found}, AT.date(), AT).rows[0][9:13] == (None,) * 4
+
+
+def test_an_option_that_lacks_everything_still_has_a_name() -> None:
+    assert str(Contract(7, "SPY", "OPT")) == "SPY ? ??"
+
+
+@pytest.mark.parametrize(
+    "lacking", [{}, greeks(2, delta=None), greeks(2, gamma=None), greeks(2, delta=NAN), greeks(2, source=GreekSource.STALE)]
+)
 def test_a_limit_over_an_unknown_leg_is_unknown(lacking: dict[int, Greeks]) -> None:
     found = measure([option(2)], lacking, ACCOUNT, LIMITS)
     assert [(one.name, one.status, one.value) for one in found[:2]] == [("delta", Status.UNKNOWN, None), ("gamma", Status.UNKNOWN, None)]

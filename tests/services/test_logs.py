@@ -291,7 +291,6 @@ def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.slow
 def test_a_recent_part_of_a_huge_log_is_read_without_the_rest(huge: Path) -> None:
     end = NOON + timedelta(seconds=599_999 / 5)
     began = time.process_time()

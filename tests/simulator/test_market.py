@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from v6cli.simulator import noise
 from v6cli.simulator.chains import Chains, Wanted, expiries, strikes
+from v6cli.simulator.faults import Faults
 from v6cli.simulator.listings import LISTINGS, OPTION_CLASSES, listed, option, option_of_id, tick
 from v6cli.simulator.market import RATE, Market
 from v6cli.simulator.quotes import NO_PRICE, Quoter
@@ -125,7 +126,7 @@ def test_the_smile_is_higher_below_the_money():
 def test_quotes_stand_on_the_tick_and_widen_out_of_the_money():
     there = market()
     contracts = [option("SPXW", EXPIRY, strike, right) for strike in strikes(OPTION_CLASSES["SPXW"], LISTINGS["SPX"]) for right in "CP"]
-    quotes = Quoter(there, {}).quotes(contracts, NOON)
+    quotes = Quoter(there, {}, Faults()).quotes(contracts, NOON)
     for quote in quotes:
         assert quote.ask > max(quote.bid, 0)
         for price in (quote.bid, quote.ask):
@@ -138,7 +139,7 @@ def test_quotes_stand_on_the_tick_and_widen_out_of_the_money():
 
 
 def test_a_closed_market_has_neither_quotes_nor_greeks_but_frozen_ones():
-    quoter = Quoter(market(always=False), {})
+    quoter = Quoter(market(always=False), {}, Faults())
     contract = option("SPY", EXPIRY, 650.0, "P")
     (closed,) = quoter.quotes([contract], SUNDAY)
     (frozen,) = quoter.quotes([contract], SUNDAY, frozen=True)
@@ -149,7 +150,7 @@ def test_a_closed_market_has_neither_quotes_nor_greeks_but_frozen_ones():
     assert frozen.model is not None
     assert live.bid > 0
     assert live.model is not None
-    (always,) = Quoter(market(always=True), {}).quotes([contract], SUNDAY)
+    (always,) = Quoter(market(always=True), {}, Faults()).quotes([contract], SUNDAY)
     assert always.bid > 0
 
 

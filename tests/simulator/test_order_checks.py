@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from v6cli.simulator.desk import MOST_GENERATIONS
+from v6cli.simulator.admission import MOST_GENERATIONS
 from v6cli.simulator.scenario import AccountSpec, Scenario
 
 RICH = Scenario(account=AccountSpec(cash=1_000_000.0))

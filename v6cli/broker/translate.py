@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
+from v6cli.errors import Unavailable
 from v6cli.models import Account, Contract, Fill, Position, WorkingOrder
 
 _UNSET = 1e300  # IB's "no value" for a float is 1.797e308
@@ -22,29 +23,42 @@ def number(value: Any) -> float | None:
 
 
 def day(text: str) -> date | None:
-    """A date as IB writes it, ``20261218`` with or without a time after it."""
+    """A date as IB writes it, ``20261218`` with or without a time after it; a month alone is none."""
     try:
-        return datetime.strptime(text[:8], "%Y%m%d").date()  # noqa: DTZ007  a date has no zone
+        return date.fromisoformat(text[:8])
     except ValueError:
         return None
 
 
 def contract(raw: Any) -> Contract:
-    """A contract. IB marks a right or a strike that has no meaning as ``0`` or ``?``."""
+    """A contract. IB marks a right or a strike that has no meaning as ``0`` or ``?``.
+
+    Raises Unavailable for an option that lacks a part: whatever were put in its place would enter sums, sizes and prices.
+    """
     right = raw.right[:1].upper()
-    return Contract(
+    multiplier = number(raw.multiplier) or None
+    own = Contract(
         con_id=int(raw.conId),
         symbol=raw.symbol,
         kind=raw.secType,
         expiry=day(raw.lastTradeDateOrContractMonth),
         strike=number(raw.strike) or None,
         right=right if right in {"C", "P"} else None,
-        multiplier=number(raw.multiplier) or 1.0,
+        multiplier=1.0 if multiplier is None else multiplier,
         currency=raw.currency,
         exchange=raw.exchange,
         local_symbol=raw.localSymbol,
         trading_class=raw.tradingClass,
     )
+    parts = {"expiry": own.expiry, "strike": own.strike, "right": own.right, "multiplier": multiplier}
+    lacking = [name for name, part in parts.items() if part is None or (isinstance(part, float) and part < 0)]
+    if own.is_option and lacking:
+        raise Unavailable(
+            f"the gateway's answer cannot be used: the option {own.local_symbol or own.symbol} (contract {own.con_id}) "
+            f"has no {', no '.join(lacking)}",
+            next_step="v6 sync --force asks again; if it stays so, look at the contract in TWS",
+        )
+    return own
 
 
 def for_request(own: Contract, library: Any) -> Any:

@@ -100,9 +100,9 @@ def _draw_plain(result: Result, stream: TextIO) -> None:
         columns = cells(_rows_with_totals(table), table.columns)
         for column, texts in zip(table.columns, columns, strict=True):
             texts.insert(0, column.heading)
-            width = max(map(len, texts))
-            texts[:] = [text.rjust(width) for text in texts] if column.right_aligned else [text.ljust(width) for text in texts]
-        lines.extend(["  ".join(row).rstrip() for row in zip(*columns, strict=True)])
+        widths = [max(map(len, texts)) for texts in columns]
+        line = "  ".join([f"%{'' if column.right_aligned else '-'}{width}s" for column, width in zip(table.columns, widths, strict=True)])
+        lines.extend([(line % row).rstrip() for row in zip(*columns, strict=True)])
     else:
         lines.append(table.empty)
     lines += table.notes

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from v6cli import clock
+from v6cli import clock, resets
 from v6cli.errors import GatewayUnavailable, V6Error
-from v6cli.health.gather import GatewayFacts, Machine, sizes
+from v6cli.health.gather import GatewayFacts, GatewayProcess, Machine, sizes
 from v6cli.latch import Latch, TradingState
 from v6cli.models import Account, GreekSource, Severity
 from v6cli.procedure import Finding, Fix, Status
@@ -26,49 +26,76 @@ def unknown(subject: str, error: V6Error, fix: Fix | None = None) -> Finding:
     return Finding(subject, Status.UNKNOWN, error.message, fix=fix, advice="" if fix else error.next_step or "")
 
 
-def gateway_down(error: V6Error, running: Sequence[str], hosted: ServiceState | None) -> Finding:
-    """The gateway could not be asked: with what is known of its process, and what to do. ``hosted`` is one that v6 runs.
+def gateway_down(error: V6Error, hosted: ServiceState | None, settings: Settings, now: datetime) -> Finding:
+    """The gateway could not be asked, and what to do. ``hosted`` is one that v6 runs.
 
-    One that answers and is refused, as the wrong account is, is mended by no restart.
+    One that answers and is refused, as the wrong account is, is mended by no restart. One that v6 runs has nothing to do with
+    IB's servers; any other may be unable to log in while these are reset.
     """
+    text = f"IB gateway: {error.message}"
     if not isinstance(error, GatewayUnavailable):
-        return Finding("gateway", Status.UNHEALTHY, f"IB gateway: {error.message}", advice=error.next_step or "")
+        return Finding("gateway", Status.UNHEALTHY, text, advice=error.next_step or "")
     if hosted is not None:
         verb = "restart" if hosted.state == "running" else "start"
-        return Finding("gateway", Status.UNHEALTHY, f"IB gateway: {error.message}", fix=Fix(("services", verb, hosted.name)))
-    process = f"its process runs: {', '.join(running)}" if running else "no gateway process on this machine"
-    return Finding(
-        "gateway",
-        Status.UNHEALTHY,
-        f"IB gateway: {error.message} ({process})",
-        advice="start IB Gateway and log in, or check gateway.host and gateway.port",
-    )
+        return Finding("gateway", Status.UNHEALTHY, text, fix=Fix(("services", verb, hosted.name)))
+    advice = "start IB Gateway and log in, or check gateway.host and gateway.port"
+    if ends := _end_of_reset(settings, now):
+        text += f"; IB resets its servers until {clock.show(ends)}"
+        advice = f"a login may fail until then; after it, {advice}"
+    return Finding("gateway", Status.UNHEALTHY, text, advice=advice)
 
 
-def gateway(facts: GatewayFacts, settings: Settings) -> list[Finding]:
+def gateway_process(found: GatewayProcess, settings: Settings, *, answers: bool) -> Finding:
+    """The gateway's process, by name and pid, or that none was found. ``answers`` is whether the gateway lets v6 log in."""
+    place = f"{settings.gateway.host}:{settings.gateway.port}"
+    running = ", ".join(_named(one.name, one.pid) for one in found.running)
+    if found.listens:
+        return Finding("gateway process", Status.OK, f"gateway process {_named(found.listens.name, found.listens.pid)} listens at {place}")
+    if running and answers:
+        return Finding("gateway process", Status.OK, f"gateway process {running}")
+    if running:
+        return Finding("gateway process", Status.DEGRADED, f"gateway process {running} runs and does not listen at {place}")
+    text = "no gateway process found on this machine"
+    if answers:
+        return Finding("gateway process", Status.OK, f"{text}: what answers at {place} runs elsewhere")
+    return Finding("gateway process", Status.UNHEALTHY if found.here else Status.UNKNOWN, text)
+
+
+def _named(name: str, pid: int | None) -> str:
+    return f"{name} (pid {'unknown' if pid is None else pid})"
+
+
+def gateway(facts: GatewayFacts, settings: Settings, now: datetime) -> list[Finding]:
     """Login, link, farms, whether orders may be written, and the clock."""
     place = f"{settings.gateway.host}:{settings.gateway.port}"
     found = [Finding("gateway", Status.OK, f"IB gateway answers at {place}, logged in as {facts.account.account}")]
+    ends = _end_of_reset(settings, now)
     if facts.link_lost:
-        found.append(
-            Finding(
-                "gateway",
-                Status.UNHEALTHY,
-                "the gateway has lost its connection to IB (1100)",
-                advice="wait for 1101 or 1102, or check the network",
-            )
-        )
+        found.append(link_lost(ends))
     if facts.farms_down:
-        found.append(
-            Finding(
-                "data farms",
-                Status.DEGRADED,
-                f"broken data farms: {', '.join(facts.farms_down)}",
-                advice="quotes of these are old; restart the gateway after 5 minutes",
-            )
-        )
+        advice = f"wait until {clock.show(ends)}: IB resets its servers" if ends else "restart the gateway after 5 minutes"
+        text = f"broken data farms: {', '.join(facts.farms_down)}"
+        found.append(Finding("data farms", Status.DEGRADED, text, advice=f"quotes of these are old; {advice}"))
     found += [may_write(facts.may_write), skew(facts.skew, settings)]
     return found
+
+
+def link_lost(reset_ends: datetime | None) -> Finding:
+    """A gateway that answers and has lost IB: expected for a while, until ``reset_ends``, where IB resets its servers."""
+    text = "the gateway has lost its connection to IB (1100)"
+    if reset_ends is None:
+        return Finding("gateway", Status.UNHEALTHY, text, advice="wait for 1101 or 1102, or check the network")
+    until = clock.show(reset_ends)
+    return Finding(
+        "gateway",
+        Status.DEGRADED,
+        f"{text}: IB resets its servers until {until}",
+        advice=f"wait until {until}; if it lasts past it, check the network, then restart the gateway",
+    )
+
+
+def _end_of_reset(settings: Settings, now: datetime) -> datetime | None:
+    return resets.end_of_reset(settings.gateway.resets, settings.gateway.reset_time_zone, now)
 
 
 def may_write(answer: bool | V6Error) -> Finding:

@@ -19,17 +19,26 @@ from v6cli.procedure import Finding, Status
 from v6cli.services.backend import ServiceState
 from v6cli.state.errors import StateMissing
 
+LONGEST_LOOK_FOR_A_PROCESS = 5.0  # wall seconds; the login has said by then what matters
+
 
 async def gateway(facts: Facts) -> list[Finding]:
-    """Gateway and login, account and buying power."""
+    """Gateway and login, its process, account and buying power."""
+    own, now = facts.settings, clock.now()
     try:
         seen = await facts.gateway()
     except V6Error as error:
-        return [
-            checks.gateway_down(error, await facts.gateway_process(), await _hosted_gateway(facts)),
-            Finding("account", Status.UNKNOWN, "account and buying power unknown"),
-        ]
-    return [*checks.gateway(seen, facts.settings), checks.account(seen.account)]
+        found = [checks.gateway_down(error, await _hosted_gateway(facts), own, now)]
+        account = Finding("account", Status.UNKNOWN, "account and buying power unknown")
+    else:
+        found, account = checks.gateway(seen, own, now), checks.account(seen.account)
+    answers = found[0].status is Status.OK
+    process = await procedure.look("gateway process", partial(_gateway_process, facts, answers=answers), LONGEST_LOOK_FOR_A_PROCESS)
+    return [*found, *process, account]
+
+
+async def _gateway_process(facts: Facts, *, answers: bool) -> list[Finding]:
+    return [checks.gateway_process(await facts.gateway_process(), facts.settings, answers=answers)]
 
 
 async def _hosted_gateway(facts: Facts) -> ServiceState | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -25,6 +26,7 @@ from v6cli.latch import Latch
 from v6cli.models import Account, Position
 from v6cli.services import logs, processes
 from v6cli.services.backend import Backend, ServiceState
+from v6cli.services.processes import Found, Holder
 from v6cli.settings import Settings
 from v6cli.state import alerts, mirror
 from v6cli.state.alerts import RaisedAlert
@@ -44,6 +46,16 @@ class GatewayFacts(Struct, frozen=True):
     skew: float
     farms_down: list[str]
     link_lost: bool
+
+
+class GatewayProcess(Struct, frozen=True):
+    """Processes of this machine: who listens at the gateway's port (None where nobody does, or where the gateway's host is
+    another machine: not ``here``), and all that look like an IB gateway.
+    """
+
+    here: bool
+    listens: Holder | None
+    running: list[Found]
 
 
 class StateFacts(Struct, frozen=True):
@@ -77,9 +89,9 @@ class Facts:
         """One session: login, account, positions, whether orders may be written, clock. Raises GatewayUnavailable, Refused."""
         return await self._once("gateway", self._look_at_gateway)
 
-    async def gateway_process(self) -> list[str]:
-        """Processes on this machine that look like an IB gateway."""
-        return await self._once("process", lambda: _aside(_gateway_processes))
+    async def gateway_process(self) -> GatewayProcess:
+        """The gateway's process on this machine."""
+        return await self._once("process", lambda: _aside(_look_for_process, self.settings.gateway.host, self.settings.gateway.port))
 
     async def services(self) -> list[ServiceState]:
         """The state of each service. Raises ServiceUnavailable."""
@@ -172,8 +184,18 @@ async def _may_write(connection: Connection) -> bool | V6Error:
         return error
 
 
-def _gateway_processes() -> list[str]:
-    return [f"{one.name} (pid {one.pid})" for one in processes.gateway_processes()]
+def _look_for_process(host: str, port: int) -> GatewayProcess:
+    here = _is_this_machine(host)
+    return GatewayProcess(here, processes.holder_of(port) if here else None, processes.gateway_processes())
+
+
+def _is_this_machine(host: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in {"localhost", os.uname().nodename}
 
 
 def _look_at_state(home: Home) -> StateFacts:

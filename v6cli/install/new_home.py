@@ -19,6 +19,8 @@ profile = "{profile}"        # demo, paper or live
 [gateway]
 {port}
 # host = "127.0.0.1"
+# resets = ["Sat 23:00 - Sun 03:00", "00:15 - 01:45"] # when IB resets its servers: a lost link is expected then
+# reset_time_zone = "America/New_York" # the zone of these times; IB's regions reset at other hours
 
 [sync]
 # interval = 30.0            # seconds between two syncs of the service

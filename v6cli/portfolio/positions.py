@@ -95,8 +95,9 @@ def _total(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Sums of value, P&L and greeks; a sum with an unknown part is unknown."""
     total: list[Any] = [""] * len(COLUMNS)
     total[0] = "total"
+    columns = list(zip(*rows, strict=True))
     for number in _SUMMED:
-        values = [row[number] for row in rows]
+        values = columns[number]
         total[number] = None if None in values else sum(values)
     return tuple(total)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from v6cli import clock
+from v6cli import locks
 from v6cli.errors import ServiceUnavailable
 from v6cli.files import FILE_MODE
 
@@ -22,17 +21,8 @@ def to_hand_over(path: Path, holder: str) -> Iterator[int]:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     try:
-        deadline = clock.monotonic() + 2
-        while True:  # whoever asks for the holder has the lock for an instant
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if clock.monotonic() >= deadline:
-                    raise ServiceUnavailable("another supervisor of this home lives", next_step="v6 services status") from None
-                clock.pause_blocking(0.01)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, holder.encode(), 0)
+        if not locks.claim(descriptor, holder):
+            raise ServiceUnavailable("another supervisor of this home lives", next_step="v6 services status")
         yield descriptor
     finally:
         os.close(descriptor)

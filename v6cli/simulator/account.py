@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from v6cli.models import Contract
 from v6cli.simulator.holdings import Holding, build
-from v6cli.simulator.market import Market
+from v6cli.simulator.market import Market, moved
 from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.scenario import Scenario
 from v6cli.simulator.scripted import fills_of_today, order_of
@@ -56,8 +56,9 @@ class Account:
 
     def standing(self, now: datetime) -> Standing:
         """The account's worth at ``now``; several questions about the same moment cost one valuation."""
-        if self._valued is None or self._valued[0] != now:
-            self._valued = (now, self.supposing(now, [], 0.0))
+        moment = moved(now)
+        if self._valued is None or self._valued[0] != moment:
+            self._valued = (moment, self.supposing(moment, [], 0.0))
         return self._valued[1]
 
     def supposing(self, now: datetime, changes: Iterable[tuple[Contract, float]], spent: float) -> Standing:
@@ -67,7 +68,7 @@ class Account:
             old = held.get(contract.con_id)
             held[contract.con_id] = Holding(contract, quantity + (old.quantity if old else 0.0), old.average_cost if old else 0.0)
         left = [holding for holding in held.values() if holding.quantity]
-        return standing(left, self.cash - spent, self.fills(now), self._market, now)
+        return standing(left, self.cash - spent, self.fills(now), self._market, moved(now))
 
     def mark(self, legs: Iterable[tuple[Contract, float]], now: datetime) -> float:
         """What contracts are worth together, per share, each as often as its ratio says."""

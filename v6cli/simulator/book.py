@@ -78,6 +78,11 @@ class Book:
         """Whether a new order of this client cannot have this id."""
         return order_id <= self.highest_ids.get(client_id, 0)
 
+    def forget_ids(self, client_id: int) -> None:
+        """Forget which ids a client has used, but for those of orders alive."""
+        self.highest_ids[client_id] = max((order.order_id for order in self._alive.values() if order.client_id == client_id), default=0)
+        self._named = {key: order for key, order in self._named.items() if key[0] != client_id}
+
     def add(self, order: Order) -> None:
         """Take a new order in."""
         self._alive[order.perm_id] = order
@@ -96,7 +101,8 @@ class Book:
         for order in self.ended:
             if order.completed is not None and day_of(order.completed) < day:
                 del self._ended[order.perm_id]
-                self._named.pop(order.key, None)
+                if self._named.get(order.key) is order:
+                    del self._named[order.key]
 
     def children_of(self, order: Order) -> list[Order]:
         """Orders alive that wait for this one to fill."""

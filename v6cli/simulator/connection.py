@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from v6cli import clock
+from v6cli.simulator.outgoing import Outgoing
 from v6cli.simulator.pacing import MESSAGES_PER_SECOND, Rate
 from v6cli.simulator.wire import BadField, Frames, MalformedFrame, Request, Value, encode, split
 
@@ -22,6 +23,8 @@ SERVER_VERSION = 157
 
 #: Bytes that may wait for a client before it counts as one that does not read.
 LONGEST_BACKLOG = 32 << 20
+#: Bytes of a client that may wait to be read; the rest waits in its socket.
+LONGEST_UNREAD = 1 << 20
 PATIENCE = 3
 
 
@@ -44,10 +47,14 @@ class Connection(asyncio.Protocol):
         self.summaries: dict[int, list[str]] = {}
         self.pnl: dict[int, int | None] = {}
         self.writable = True
+        self.unheard = False
         self._greeting = bytearray()
         self._frames = Frames()
-        self._outgoing: list[bytes] = []
-        self._outgoing_size = 0
+        self._unread = bytearray()
+        self._outgoing = Outgoing(gateway.link, self._write)
+        self._refused_after_greeting = False
+        self._ending = False
+        self._ended = False
         self._transport: asyncio.Transport | None = None
         self._rate = Rate(deque())
         self._stuck = 0.0
@@ -58,11 +65,18 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self.gateway.arrived(self)
+        how = self.gateway.link.refuses()
+        self.unheard, self._refused_after_greeting = how == "silent", how == "greeting"
+        if how == "close":
+            self.drop("logins are refused")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._outgoing.clear()
-        self.gateway.gone(self)
+        self._outgoing.discard()
+        self._ended = True
+        # A client is gone once its socket has been read to its end, and not before.
+        if self._ending or self.client_id is None or not self.gateway.link.holds_back(self):
+            self.gateway.gone(self)
 
     def pause_writing(self) -> None:
         # Whoever does not read its answers gets no more questions read: that bounds what waits for it.
@@ -76,12 +90,34 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if not self.gateway.link.holds_back(self):
+            self._read(data)
+            return
+        self._unread += data
+        if len(self._unread) > LONGEST_UNREAD and self._transport is not None:
+            self._transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Read what was left unread, unless it still is to be."""
+        if self.gateway.link.holds_back(self):
+            return
+        data, self._unread = bytes(self._unread), bytearray()
+        if data:
+            self._rate = Rate(deque(), late=True)
+            self._read(data)
+            self._rate = Rate(deque())
+        if self._ended:
+            self.gateway.gone(self)
+        elif self.writable and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _read(self, data: bytes) -> None:
         try:
             if not self.server_version:
                 data = self._greet(data)
             if self.server_version:
                 for payload in self._frames.feed(data):
-                    if self.closed:
+                    if self._ending:
                         return
                     self._handle(split(payload))
         except MalformedFrame as error:
@@ -111,6 +147,8 @@ class Connection(asyncio.Protocol):
         self.send(self.server_version, clock.now().astimezone(clock.eastern()).strftime("%Y%m%d %H:%M:%S EST"))
         rest = bytes(self._greeting[8 + length :])
         self._greeting.clear()
+        if self._refused_after_greeting:
+            self.close()
         return rest
 
     # Requests.
@@ -148,12 +186,9 @@ class Connection(asyncio.Protocol):
         """Send one message. Messages of one turn of the event loop leave together, in order."""
         if self.closed:
             return
-        frame = encode(*fields)
-        if not self._outgoing:
+        if self._outgoing.add(encode(*fields)):
             asyncio.get_running_loop().call_soon(self.flush)
-        self._outgoing.append(frame)
-        self._outgoing_size += len(frame)
-        if self._outgoing_size + self._backlog() > LONGEST_BACKLOG:
+        if self._outgoing.size + self._backlog() > LONGEST_BACKLOG:
             self.drop("it does not read its answers")
 
     def error(self, id_: int, code: int, text: str) -> None:
@@ -168,26 +203,37 @@ class Connection(asyncio.Protocol):
     def flush(self) -> None:
         """Hand over what is gathered to the socket, once what it tells of is saved."""
         self.gateway.save()
-        if self._transport is not None and not self._transport.is_closing() and self._outgoing:
-            self._transport.write(b"".join(self._outgoing))
-        self._outgoing.clear()
-        self._outgoing_size = 0
+        if self.closed:
+            self._outgoing.discard()
+        else:
+            self._outgoing.flush()
+
+    def _write(self, content: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(content)
+            if self._ending and not self._outgoing.size:
+                self._transport.close()
 
     def close(self) -> None:
-        """End the connection after what has been sent."""
+        """End the connection after what has been sent; nothing more is read."""
+        self._ending = True
         self.flush()
-        if self._transport is not None:
+        if self._transport is not None and not self._outgoing.size:
             self._transport.close()
 
     def drop(self, reason: str) -> None:
-        """End the connection at once."""
+        """End the connection at once; what is unread is lost."""
         logger.info("client %s is dropped: %s", self.client_id, reason)
+        self._ending = True
+        self._unread.clear()
         if self._transport is not None:
             self._transport.abort()
+        elif self._ended:
+            self.gateway.gone(self)
 
     def waited(self, seconds: float, limit: float) -> None:
         """Count time in which this client took nothing, or has not said who it is; past ``limit`` it is dropped."""
-        idle = self.client_id is not None and self.writable
+        idle = (self.client_id is not None and self.writable) or self.gateway.link.holds_back(self)
         self._stuck = 0.0 if idle else self._stuck + seconds
         if self._stuck > limit:
             self.drop("it does not read its answers" if self.client_id is not None else "it never started the API")

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+from pathlib import Path
 
+from v6cli import control
 from v6cli.errors import ServiceUnavailable
 from v6cli.events import Note, Report
+from v6cli.simulator.control import verbs
 from v6cli.simulator.scenario import Scenario
 from v6cli.simulator.server import Gateway
 
 
-async def serve(scenario: Scenario, port: int, report: Report) -> None:
-    """Serve the scenario on loopback until SIGTERM or ^C. Raises ServiceUnavailable where the port is in use."""
+async def serve(scenario: Scenario, port: int, socket: Path | None, report: Report) -> None:
+    """Serve the scenario on loopback until SIGTERM or ^C, and its faults at ``socket``.
+
+    Raises ServiceUnavailable where the port is in use, Refused where another gateway has the socket.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     gateway = Gateway(scenario)
-    try:
-        bound = await gateway.start(port)
-    except OSError as error:
-        raise ServiceUnavailable(
-            f"cannot listen on 127.0.0.1:{port}: {error.strerror}", next_step="choose another port with --port"
-        ) from error
-    report(Note(f"simulated gateway at 127.0.0.1:{bound}, account {scenario.account.id}{': ' + scenario.title if scenario.title else ''}"))
-    try:
+    async with contextlib.AsyncExitStack() as opened:
+        if socket is not None:
+            await opened.enter_async_context(await control.serve(socket, verbs(gateway)))
+        try:
+            bound = await gateway.start(port)
+        except OSError as error:
+            raise ServiceUnavailable(
+                f"cannot listen on 127.0.0.1:{port}: {error.strerror}", next_step="choose another port with --port"
+            ) from error
+        opened.push_async_callback(gateway.close)
+        title = f": {scenario.title}" if scenario.title else ""
+        report(Note(f"simulated gateway at 127.0.0.1:{bound}, account {scenario.account.id}{title}"))
+        if socket is not None:
+            report(Note(f"faults: v6 gateway fault --control {socket}"))
         await stop.wait()
-    finally:
-        await gateway.close()

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from v6cli import clock
-from v6cli.simulator import matching
 from v6cli.simulator.account import Account
-from v6cli.simulator.checks import PriceCap, Refused, check_change, check_ticket
+from v6cli.simulator.admission import Admission
+from v6cli.simulator.checks import Refused, check_change, check_ticket
 from v6cli.simulator.floor import Floor, Listener
-from v6cli.simulator.funds import Effect, Intent, effect, shortage
+from v6cli.simulator.funds import Effect
 from v6cli.simulator.mishaps import Mishaps, Rejection
 from v6cli.simulator.orders import Order
 from v6cli.simulator.sessions import ZONE_NAME, day_of
 from v6cli.simulator.ticket import Ticket
-
-#: Orders that wait for one another in a row. What follows from a fill or a cancel goes from each to the next.
-MOST_GENERATIONS = 20
 
 
 class Desk:
@@ -26,6 +24,7 @@ class Desk:
         self.book = floor.book
         self._account = account
         self._floor = floor
+        self._admission = Admission(account, floor)
         self._tell = tell
         self._mishaps = mishaps
         self._cancel_seconds = cancel_seconds
@@ -36,7 +35,7 @@ class Desk:
         """What an order would do to margin and equity; nothing is sent. Raises Refused."""
         order = self._draft(ticket, now)
         check_ticket(order, self._account, self._floor, now)
-        return order, self._effect(order, now)
+        return order, self._admission.effect(order, now)
 
     def place(self, ticket: Ticket, now: datetime) -> None:
         """Take a new order, or change the one that has its id. Raises Refused when there is to be neither."""
@@ -49,6 +48,10 @@ class Desk:
             raise Refused(104, "Cannot modify a filled order.")
         if ticket.order_id <= 0 or self.book.is_used(ticket.client_id, ticket.order_id):
             raise Refused(103, "Duplicate order id")
+        self.take(ticket, now)
+
+    def take(self, ticket: Ticket, now: datetime) -> None:
+        """Take a new order, whatever else may have its id. Raises Refused."""
         self._take(self._draft(ticket, now), now)
 
     def place_by_hand(self, ticket: Ticket, now: datetime, *, bound: bool) -> None:
@@ -58,7 +61,7 @@ class Desk:
         self._take(order, now)
 
     def _take(self, order: Order, now: datetime) -> None:
-        capped = self._check(order, now)
+        capped = self._admission.check(order, now)
         order.perm_id = self.book.numbers.next_perm_id(day_of(now))
         self.book.add(order)
         self._mishaps.befall(order)
@@ -70,14 +73,11 @@ class Desk:
             order.status = "PendingSubmit"
             self._tell.order(order)
 
-    def _check(self, order: Order, now: datetime) -> str | None:
-        """Raise Refused for an order that does not come to be; return why one is cancelled as soon as it does."""
-        self._check_parent(order)
-        try:
-            check_ticket(order, self._account, self._floor, now)
-        except PriceCap as cap:
-            return cap.reason
-        return None
+    def transmit(self, client_id: int, order_id: int, now: datetime) -> None:
+        """Send an order that was taken and not sent yet, with its family, unless it has come to its end."""
+        order = self.book.working(client_id, order_id)
+        if order is not None and not order.transmit and order.status != "PendingCancel":
+            self._transmit_family(order, now)
 
     def _draft(self, ticket: Ticket, now: datetime) -> Order:
         order = Order(
@@ -111,22 +111,6 @@ class Desk:
             return session[1] if session else now
         return self._floor.last_moment(order)
 
-    def _check_parent(self, order: Order) -> None:
-        if not order.parent_id:
-            return
-        parent = self.book.parent_of(order)
-        if parent is None:
-            done = self.book.done(order.client_id, order.parent_id)
-            if done is None:
-                raise Refused(135, f"Can't find order with id ={order.parent_id}")
-            if done.status != "Filled":
-                raise Refused(201, "Order rejected - reason:Parent order is being cancelled.")
-        generations = 1
-        while parent is not None:
-            generations, parent = generations + 1, self.book.parent_of(parent)
-        if generations > MOST_GENERATIONS:
-            raise Refused(201, "Order rejected - reason:Too many orders wait for one another.")
-
     def _transmit_family(self, order: Order, now: datetime) -> None:
         """Send an order; sending a child sends its parent and the other children first, as they were placed."""
         parent = self.book.parent_of(order) or order
@@ -138,7 +122,7 @@ class Desk:
     def _send(self, order: Order, now: datetime) -> None:
         if not order.alive:
             return
-        short = self._reserve(order, order, now)
+        short = self._admission.reserve(order, order, now)
         rejection = Rejection(201, short) if short is not None else self._mishaps.rejection(order)
         if rejection is not None:
             self._reject(order, now, rejection)
@@ -151,21 +135,6 @@ class Desk:
         self._floor.work([order], now)
         if order.tif == "IOC" and order.alive and self.book.parent_of(order) is None:
             self._floor.end(order, "Cancelled", now, "Cancelled by System")
-
-    def _reserve(self, order: Order, described: Order, now: datetime) -> str | None:
-        """Keep what ``order`` takes of the account's funds once it is as ``described``; or say why they do not suffice."""
-        found = self._effect(described, now)
-        short = shortage(found, self.book.reserved_beside(order))
-        if short is None:
-            order.reserved = max(0.0, found.consumed) / described.remaining if described.remaining else 0.0
-        return short
-
-    def _effect(self, order: Order, now: datetime) -> Effect:
-        parent = self.book.parent_of(order)
-        return effect(self._account, self._intent(order, now), now, self._intent(parent, now) if parent is not None else None)
-
-    def _intent(self, order: Order, now: datetime) -> Intent:
-        return Intent(order, self._floor.legs(order), matching.sides(order, self._floor.quotes([order], now)))
 
     def _reject(self, order: Order, now: datetime, rejection: Rejection) -> None:
         if not rejection.status_first:
@@ -220,7 +189,7 @@ class Desk:
         changed.filled = order.filled
         changed.perm_id = order.perm_id
         check_ticket(changed, self._account, self._floor, now)
-        short = self._reserve(order, changed, now)
+        short = self._admission.reserve(order, changed, now)
         if short is not None:
             raise Refused(201, short)
 
@@ -237,9 +206,9 @@ class Desk:
             raise Refused(10147, f"OrderId {order_id} that needs to be cancelled is not found.")
         raise _too_late(done)
 
-    def cancel_everything(self, now: datetime) -> None:
-        """Cancel every order of the account: all clients' and those entered by hand."""
-        for order in self.book.alive:
+    def cancel_everything(self, now: datetime, among: Iterable[Order] | None = None) -> None:
+        """Cancel every order of the account, all clients' and those entered by hand; ``among`` leaves out what is not there."""
+        for order in self.book.alive if among is None else among:
             if order.alive:
                 self._cancel(order, now)
 

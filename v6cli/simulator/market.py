@@ -22,6 +22,7 @@ from v6cli.simulator.sessions import Exchange, new_york
 Floats = NDArray[np.float64]
 
 RATE = 0.04
+_KEPT = 64
 _SECONDS_PER_YEAR = pricing.DAYS_PER_YEAR * 86_400
 
 
@@ -48,6 +49,7 @@ class Market:
         self._common = noise.stream(seed, "market")
         self._own = {symbol: noise.stream(seed, symbol) for symbol in self.listings}
         self._last_paths: dict[tuple[str, bytes], Floats] = {}
+        self._last_values: dict[tuple[tuple[int, ...], bytes], Values] = {}
 
     def path(self, symbol: str, moments: Floats) -> Floats:
         """The unrounded price of a stock or index at each moment (seconds since 1970), open or not."""
@@ -60,13 +62,23 @@ class Market:
             if listing.own:
                 drift = drift + listing.own * noise.walk(self._own[symbol], moments)
             found = listing.price * np.exp(drift)
-            if len(self._last_paths) > 64:
+            if len(self._last_paths) >= _KEPT:
                 self._last_paths.clear()
             self._last_paths[key] = found
         return found
 
     def values(self, contracts: Sequence[Contract], moments: Floats) -> Values:
         """The worth of each contract at the moment beside it; either may be a single one, for all of the other."""
+        # Orders of one second are reckoned against the same account, over and over.
+        key = (tuple(contract.con_id for contract in contracts), moments.tobytes())
+        found = self._last_values.get(key)
+        if found is None:
+            if len(self._last_values) >= _KEPT:
+                self._last_values.clear()
+            found = self._last_values[key] = self._work_out(contracts, moments)
+        return found
+
+    def _work_out(self, contracts: Sequence[Contract], moments: Floats) -> Values:
         count = max(len(contracts), len(moments))
         moments = np.broadcast_to(moments, (count,))
         spot = self._spots(contracts, moments)
@@ -161,6 +173,11 @@ class Market:
             return np.empty(0)
         closed = self.exchange.previous_close(moment).timestamp()
         return np.round(self.values(contracts, np.array([closed])).price, 4)
+
+
+def moved(moment: datetime) -> datetime:
+    """When the market last moved: it does so on each full second."""
+    return moment.replace(microsecond=0)
 
 
 def settles(exchange: Exchange, contract: Contract) -> datetime:

@@ -18,16 +18,20 @@ _ALL, _ALL_WITHIN = 60, timedelta(minutes=10)
 
 
 class Rate(Struct):
-    """How fast a client sends: the times of its last messages, and how often it went over the limit."""
+    """How fast a client sends: the times of its last messages, and how often it went over the limit.
+
+    What is read ``late`` says nothing about how fast it was sent.
+    """
 
     times: deque[float]
     offences: int = 0
+    late: bool = False
 
     def exceeded(self, now: float) -> bool:
         """Count one message at ``now`` (seconds); True when it is one too many within a second."""
         while self.times and now - self.times[0] >= 1.0:
             self.times.popleft()
-        if len(self.times) >= MESSAGES_PER_SECOND:
+        if len(self.times) >= MESSAGES_PER_SECOND and not self.late:
             self.offences += 1
             return True
         self.times.append(now)

@@ -12,14 +12,19 @@ from msgspec.structs import replace
 from v6cli import pricing
 from v6cli.models import Contract
 from v6cli.simulator import noise
+from v6cli.simulator.faults import Faults, concerns
 from v6cli.simulator.holdings import Holding
 from v6cli.simulator.listings import OPTION_CLASSES, tick
-from v6cli.simulator.market import RATE, Floats, Market, Values
+from v6cli.simulator.market import RATE, Floats, Market, Values, moved
+from v6cli.simulator.scenario import QuoteState
 from v6cli.simulator.sessions import day_of, new_york
 
 #: How IB says that there is none.
 NO_PRICE = -1.0
 NO_GREEK = -2.0
+
+#: What faults leave of a quote, the worst first.
+_STATES: tuple[tuple[str, QuoteState], ...] = (("no-quotes", "none"), ("no-bid", "no-bid"))
 
 
 class Computation(Struct, frozen=True):
@@ -60,16 +65,18 @@ class Quote(Prices, frozen=True):
 
 
 class Quoter:
-    """Quotes of a market. ``holdings`` may say of their contracts that they have no quote, or no bid."""
+    """Quotes of a market. ``holdings`` may say of their contracts that they have no quote, or no bid, and so may ``faults``."""
 
-    def __init__(self, market: Market, holdings: dict[int, Holding]) -> None:
+    def __init__(self, market: Market, holdings: dict[int, Holding], faults: Faults) -> None:
         self._market = market
         self._holdings = holdings
+        self._faults = faults
 
     def quotes(self, contracts: Sequence[Contract], now: datetime, *, frozen: bool = False) -> list[Quote]:
         """The quote of each contract. A contract that does not trade now has none; ``frozen`` shows its last one."""
         if not contracts:
             return []
+        now = moved(now)
         moments = self._market.live_moments(contracts, now)
         values = self._market.values(contracts, moments)
         closes = self._market.previous_close(contracts, now)
@@ -85,6 +92,7 @@ class Quoter:
         """What orders are matched against: the sides that a quote of each contract shows now."""
         if not contracts:
             return []
+        now = moved(now)
         moments = self._market.live_moments(contracts, now)
         values = self._market.values(contracts, moments)
         bids, asks = _sides(contracts, values)
@@ -94,7 +102,7 @@ class Quoter:
         ]
 
     def _prices(self, contract: Contract, bid: float, ask: float, value: float, now: datetime, *, alive: bool) -> Prices:
-        state = self._holdings[contract.con_id].quote if contract.con_id in self._holdings else "normal"
+        state = self._state(contract)
         minute = int(now.timestamp()) // 60
         sizes = (noise.scatter(contract.con_id, np.arange(minute, minute + 3)) + 1.0) / 2
         index = self._market.listings[contract.symbol].is_index and not contract.is_option
@@ -109,6 +117,12 @@ class Quoter:
             last=NO_PRICE if state == "none" else _on_step(contract, value),
             last_size=0 if state == "none" or index else lots * (1 + int(sizes[2] * 9)),
         )
+
+    def _state(self, contract: Contract) -> QuoteState:
+        for name, state in _STATES:
+            if any(concerns(held, contract) for held in self._faults.each(name)):
+                return state
+        return self._holdings[contract.con_id].quote if contract.con_id in self._holdings else "normal"
 
     def _quote(self, contract: Contract, sides: Prices, close: float, now: datetime) -> Quote:
         opened, high, low = self._day_range(contract, now, sides.last)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from v6cli import clock
 from v6cli.errors import CannotWrite
 from v6cli.models import Contract
-from v6cli.simulator import answers, faults
+from v6cli.simulator import answers, farms, faults
 from v6cli.simulator import state as states
 from v6cli.simulator.account import Account
 from v6cli.simulator.book import Book
 from v6cli.simulator.chains import Chains
+from v6cli.simulator.checks import Refused
 from v6cli.simulator.connection import Connection
 from v6cli.simulator.desk import Desk
 from v6cli.simulator.faults import Faults, Parameter
 from v6cli.simulator.floor import Floor
 from v6cli.simulator.holdings import stock_listing
+from v6cli.simulator.link import Link
+from v6cli.simulator.managed import Managed
 from v6cli.simulator.market import Market
 from v6cli.simulator.mishaps import Mishaps
 from v6cli.simulator.outside import Outside
@@ -28,6 +32,7 @@ from v6cli.simulator.scenario import Scenario
 from v6cli.simulator.scripted import working
 from v6cli.simulator.sessions import Calendar, Exchange, day_of, new_york_exchanges
 from v6cli.simulator.statement import Statement
+from v6cli.simulator.uplink import Uplink
 from v6cli.simulator.wire import Request
 
 logger = logging.getLogger(__name__)
@@ -35,22 +40,13 @@ logger = logging.getLogger(__name__)
 _LISTENING_BACKLOG = 100
 _PATIENCE_SECONDS = 30.0
 _IDS_AHEAD = 100
-_FARMS = {"usfarm": 2104, "usopt": 2104, "ushmds": 2106, "secdefil": 2158}
-_FARM_WORDS = {
-    2103: "Market data farm connection is broken",
-    2104: "Market data farm connection is OK",
-    2105: "HMDS data farm connection is broken",
-    2106: "HMDS data farm connection is OK",
-    2158: "Sec-def data farm connection is OK",
-}
-_OK_AFTER = {2103: 2104, 2105: 2106}
 
 
 class Gateway:
     """A simulated IB gateway for one account.
 
     ``connections`` are all open sockets, ``clients`` those that started the API, by client id. ``quotes_every`` and
-    ``account_every`` are wall seconds between pushes. The file ``state`` keeps account, orders and ids across restarts.
+    ``account_every`` are wall seconds between pushes. ``watch`` is called after each request and each push. The file ``state`` keeps account, orders and ids across restarts.
     Positions are resolved when the gateway is made, unless they were saved there: raises BadConfiguration.
     """
 
@@ -71,7 +67,8 @@ class Gateway:
         self.chains = Chains(self.exchange, self.market.listings)
         now = clock.now()
         self.account = Account(scenario, self.market, now)
-        self.quoter = Quoter(self.market, self.account.holdings)
+        self.faults = Faults(scenario.faults)
+        self.quoter = Quoter(self.market, self.account.holdings, self.faults)
         self._state = state
         self._unsaved = state is not None
         self._next_ids: dict[int, int] = {}
@@ -83,7 +80,6 @@ class Gateway:
             self.account.restore(saved.cash, saved.initial, saved.holdings, saved.fills)
             self.book = Book(saved.alive, saved.ended, saved.highest_ids, saved.numbers)
             self._next_ids, self._saved_ids = dict(saved.next_ids), dict(saved.next_ids)
-        self.faults = Faults()
         self.statement = Statement(self.account, self.faults)
         self.announcer = answers.Announcer(self)
         mishaps = Mishaps(self.faults)
@@ -92,10 +88,11 @@ class Gateway:
         self.desk = Desk(self.account, self.floor, self.announcer, mishaps, scenario.cancel_seconds)
         self._outside = Outside(self.account, self.market, self.floor, self.desk, self.announcer, self._binds_orders_by_hand)
         self.history_pace = HistoryPace()
-        for entry in scenario.faults:
-            parameters: dict[str, Parameter] = {key: value for key, value in entry.items() if key != "name"}
-            self.faults.set(str(entry["name"]), **parameters)
+        self.link = Link(self)
+        self.uplink = Uplink(self.desk, self.faults, self._refused)
+        self.managed = Managed(self.account, self.statement, self.faults, self.market)
         self.faults.changed = self._announce
+        self.watch: Callable[[], None] = lambda: None
         self._connections: dict[Connection, None] = {}
         self._clients: dict[int, Connection] = {}
         self._quotes_every = quotes_every
@@ -158,16 +155,22 @@ class Gateway:
             return
         try:
             self._advance()
-            answers.HANDLERS.get(request.kind, answers.refuse)(connection, request)
+            handler = answers.HANDLERS.get(request.kind, answers.refuse)
+            if request.kind in answers.NEED_IB:
+                self.uplink.ask(lambda _now: handler(connection, request), clock.now())
+            else:
+                handler(connection, request)
         finally:
             self.announcer.flush()
+            self.watch()
         if connection.client_id is not None and request.id > 0:
             self.use_id(connection.client_id, request.id)
 
     def _advance(self) -> None:
         now = clock.now()
         self.faults.advance(now)
-        self.floor.advance(now)
+        if not self.uplink.lost:
+            self.floor.advance(now)
 
     # Client ids and order ids.
 
@@ -175,6 +178,9 @@ class Gateway:
         """Take ``client_id`` for this connection; False when another still has it."""
         if client_id in self._clients:
             return False
+        if self.faults.strikes("ids-roll-back") is not None:
+            self.book.forget_ids(client_id)
+            self._next_ids[client_id] = self._saved_ids[client_id] = self.book.highest_ids[client_id] + 1
         connection.client_id = client_id
         self._clients[client_id] = connection
         return True
@@ -210,25 +216,21 @@ class Gateway:
             # Better a gateway without memory than none; the next change tries again.
             logger.warning("%s", error.message)
 
-    # Farms and faults.
-
-    def farm_messages(self) -> list[tuple[int, str]]:
-        """The state of the data farms, as told to a client that connects."""
-        broken = {str(held.get("farm", "usopt")): int(str(held.get("code", 2103))) for held in self.faults.each("farm-broken")}
-        states = {farm: broken.get(farm, ok) for farm, ok in _FARMS.items()} | broken
-        return [(code, f"{_FARM_WORDS[code]}:{farm}") for farm, code in states.items()]
+    # Faults.
 
     def _announce(self, name: str, begins: bool, forms: list[dict[str, Parameter]]) -> None:
         if begins:
             for form in forms:
                 self._outside.happens(name, form)
-        if name != "farm-broken":
-            return
-        for form in forms:
-            code, farm = int(str(form.get("code", 2103))), str(form.get("farm", "usopt"))
-            told = code if begins else _OK_AFTER[code]
+        self.managed.update()
+        self.link.changed(name, begins, forms)
+        for code, text in farms.changes(begins, forms) if name == "farm-broken" else ():
             for connection in self._clients.values():
-                connection.error(-1, told, f"{_FARM_WORDS[told]}:{farm}")
+                connection.error(-1, code, text)
+
+    def _refused(self, client_id: int, order_id: int, refusal: Refused) -> None:
+        if client_id in self._clients:
+            self._clients[client_id].error(order_id, refusal.code, refusal.text)
 
     def _binds_orders_by_hand(self) -> bool:
         client = self._clients.get(0)
@@ -239,8 +241,10 @@ class Gateway:
         holding = self.account.holdings.get(contract.con_id)
         if holding is not None and not holding.greeks:
             return True
-        called = {contract.symbol, contract.trading_class, contract.local_symbol} | ({holding.order_ref} if holding else set())
-        return any(called.intersection(faults.names(held.get("of"))) for held in self.faults.each("missing-greeks"))
+        order_ref = holding.order_ref if holding is not None else ""
+        return any(
+            faults.concerns(held, contract) or order_ref in faults.names(held.get("of")) for held in self.faults.each("missing-greeks")
+        )
 
     # Pushing.
 
@@ -258,7 +262,9 @@ class Gateway:
                 self._advance()
                 self.announcer.flush()
                 self.save()
-                answers.push(self, account=due)
+                if not self.uplink.lost:
+                    answers.push(self, account=due)
+                self.watch()
             except Exception:
                 # A subscription that cannot be served must not silence the others for good.
                 logger.exception("quotes could not be pushed")

@@ -29,7 +29,10 @@ HANDLERS: dict[int, Handler] = {
     **history.HANDLERS,
 }
 
-__all__ = ["HANDLERS", "START_API", "Announcer", "push", "refuse"]
+#: Questions that the gateway cannot answer by itself: contracts, chains, symbols, history.
+NEED_IB = frozenset({9, 20, 78, 81, 87})
+
+__all__ = ["HANDLERS", "NEED_IB", "START_API", "Announcer", "push", "refuse"]
 
 
 def push(gateway: Gateway, *, account: bool) -> None:

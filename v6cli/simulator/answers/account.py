@@ -40,15 +40,14 @@ def contract_fields(contract: Contract, exchange: str = "") -> tuple[Value, ...]
 def positions(connection: Connection, _request: Request) -> None:
     """61: every position, then the End, and from then on those that change."""
     connection.positions = True
-    for holding in connection.gateway.statement.holdings(clock.now()).values():
-        _send_position(connection, holding)
+    for name in connection.gateway.account.ids:
+        for holding in connection.gateway.managed.holdings(name):
+            _send_position(connection, name, holding)
     connection.end("positions", 62, 1)
 
 
-def _send_position(connection: Connection, holding: Holding) -> None:
-    connection.send(
-        61, 3, connection.gateway.account.id, *contract_fields(holding.contract), holding.quantity, round(holding.average_cost, 6)
-    )
+def _send_position(connection: Connection, name: str, holding: Holding) -> None:
+    connection.send(61, 3, name, *contract_fields(holding.contract), holding.quantity, round(holding.average_cost, 6))
 
 
 def cancel_positions(connection: Connection, _request: Request) -> None:
@@ -60,17 +59,17 @@ def positions_multi(connection: Connection, request: Request) -> None:
     """74: the positions of one account, under an id."""
     request.skip(1)
     id_, name = request.identify(), request.text()
-    account = connection.gateway.account
     if _is_known(connection, id_, name):
-        for holding in connection.gateway.statement.holdings(clock.now()).values() if name in {account.id, ""} else ():
-            connection.send(71, 1, id_, account.id, *contract_fields(holding.contract), holding.quantity, holding.average_cost, "")
+        for each in [name] if name else connection.gateway.account.ids:
+            for holding in connection.gateway.managed.holdings(each):
+                connection.send(71, 1, id_, each, *contract_fields(holding.contract), holding.quantity, holding.average_cost, "")
         connection.end("positions", 72, 1, id_)
 
 
 def account_updates(connection: Connection, request: Request) -> None:
     """6: values and portfolio of an account, kept up to date until unsubscribed."""
     request.skip(1)
-    subscribe, name = request.boolean(), request.text() or connection.gateway.account.id
+    subscribe, name = request.boolean(), request.text() or connection.gateway.account.ids[0]
     if not subscribe:
         connection.account_updates = None
     elif _is_known(connection, -1, name):
@@ -82,7 +81,7 @@ def account_updates(connection: Connection, request: Request) -> None:
 def account_updates_multi(connection: Connection, request: Request) -> None:
     """76: an account's values, under an id."""
     request.skip(1)
-    id_, name, model = request.identify(), request.text() or connection.gateway.account.id, request.text()
+    id_, name, model = request.identify(), request.text() or connection.gateway.account.ids[0], request.text()
     if _is_known(connection, id_, name):
         for tag, value, currency in valuation.values(_standing(connection, name), name):
             connection.send(73, 1, id_, name, model, tag, value, currency)
@@ -135,7 +134,7 @@ def push(connection: Connection, *, values: bool) -> None:
         _send_pnl(connection, id_, con_id)
     if not values:
         return
-    if connection.account_updates is not None:
+    if connection.account_updates in connection.gateway.account.ids:
         _send_updates(connection, connection.account_updates)
     for id_ in connection.summaries:
         _send_summary(connection, id_)
@@ -144,11 +143,13 @@ def push(connection: Connection, *, values: bool) -> None:
 def push_changes(connection: Connection, changed: Iterable[Contract], now: datetime) -> None:
     """Tell a subscriber which positions have changed, those that are closed as zero, and what the account is worth now."""
     account = connection.gateway.account
+    if account.id not in account.ids:
+        return
     shown = connection.gateway.statement.holdings(now)
     held = [shown.get(contract.con_id) or Holding(contract, 0.0, 0.0) for contract in changed]
     if connection.positions:
         for holding in held:
-            _send_position(connection, holding)
+            _send_position(connection, account.id, holding)
     if connection.account_updates != account.id:
         return
     state = connection.gateway.statement.standing(now)
@@ -167,8 +168,7 @@ def _is_known(connection: Connection, id_: int, name: str) -> bool:
 
 
 def _standing(connection: Connection, name: str) -> Standing:
-    account = connection.gateway.account
-    return connection.gateway.statement.standing(clock.now()) if name == account.id else account.empty(clock.now())
+    return connection.gateway.managed.standing(name, clock.now())
 
 
 def _send_updates(connection: Connection, name: str) -> None:
@@ -210,7 +210,7 @@ def _send_summary(connection: Connection, id_: int) -> None:
 
 
 def _send_pnl(connection: Connection, id_: int, con_id: int | None) -> None:
-    state = _standing(connection, connection.gateway.account.id)
+    state = _standing(connection, connection.gateway.account.ids[0])
     if con_id is None:
         connection.send(94, id_, state.daily, state.unrealized, state.realized)
         return

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from v6cli import clock
 from v6cli.models import Contract
-from v6cli.simulator import faults, noise
+from v6cli.simulator import faults
 from v6cli.simulator.answers.contracts import read_wanted
-from v6cli.simulator.listings import OPTION_CLASSES
+from v6cli.simulator.answers.ticks import COMPUTATION, ticks
+from v6cli.simulator.faults import Parameter
 from v6cli.simulator.orders import COMBO_ID, ComboLeg, combo
-from v6cli.simulator.quotes import NO_GREEK, NO_PRICE, Computation, Quote
+from v6cli.simulator.quotes import NO_PRICE, Quote
 from v6cli.simulator.sessions import day_of
 from v6cli.simulator.subscriptions import Stream
-from v6cli.simulator.wire import BadField, Value
+from v6cli.simulator.wire import BadField
 
 if TYPE_CHECKING:
     from v6cli.simulator.connection import Connection
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from v6cli.simulator.wire import Request
 
 LIVE, FROZEN, DELAYED, DELAYED_FROZEN = 1, 2, 3, 4
+COMPETING = "No market data during competing live session"
 LINES = 100  # of all clients of a login together
 
 _DELAYED_TICK = {1: 66, 2: 67, 4: 68, 0: 69, 3: 70, 5: 71, 6: 72, 7: 73, 8: 74, 9: 75, 14: 76, 10: 80, 11: 81, 12: 82, 13: 83}
-_PRICE, _SIZE, _GENERIC, _COMPUTATION = 1, 2, 45, 21
 
 _REFUSALS = {
     354: "Requested market data is not subscribed.Check API status by selecting the Account menu then under Management choose Market Data Subscription Manager",
@@ -66,6 +66,11 @@ def request_data(connection: Connection, request: Request) -> None:
         connection.error(id_, 101, "Max number of tickers has been reached")
         return
     stream = Stream(found[0], legs, tuple(generic.split(",")), data_type, {})
+    if _is_interrupted(gateway, found[0]):
+        connection.error(id_, 10197, COMPETING)
+        if not snapshot:
+            connection.streams[id_] = stream
+        return
     connection.send(58, 1, id_, data_type)
     connection.send(81, id_, 0.01, "9c0001", 3)
     (quote,) = _quotes(gateway, [stream])
@@ -103,11 +108,7 @@ def choose_type(connection: Connection, request: Request) -> None:
 def _permitted(connection: Connection, id_: int, contract: Contract) -> int | None:
     """The type of data that this client gets; None once it was refused."""
     gateway, asked = connection.gateway, connection.market_data_type
-    refused = [
-        int(str(held.get("code", 354)))
-        for held in gateway.faults.each("no-market-data")
-        if not faults.names(held.get("of")) or contract.symbol in faults.names(held.get("of"))
-    ]
+    refused = [int(str(held["code"])) for held in gateway.faults.each("no-market-data") if faults.concerns(held, contract)]
     if not refused:
         # Whoever may have live data gets it, unless it asked for the last picture of a market that is closed.
         frozen = asked in {FROZEN, DELAYED_FROZEN} and not _is_open(gateway, contract)
@@ -118,6 +119,19 @@ def _permitted(connection: Connection, id_: int, contract: Contract) -> int | No
     code = 354 if refused[0] == 10167 else refused[0]
     connection.error(id_, code, _REFUSALS[code])
     return None
+
+
+def interrupt(gateway: Gateway, forms: Sequence[dict[str, Parameter]]) -> None:
+    """Tell the streams that another session has taken away."""
+    for connection in gateway.connections:
+        for id_, stream in connection.streams.items():
+            if any(faults.concerns(form, stream.contract) for form in forms):
+                connection.error(id_, 10197, COMPETING)
+
+
+def _is_interrupted(gateway: Gateway, contract: Contract) -> bool:
+    taken = [*gateway.faults.each("competing-login"), *gateway.faults.each("another-session")]
+    return any(faults.concerns(held, contract) for held in taken)
 
 
 def _is_open(gateway: Gateway, contract: Contract) -> bool:
@@ -131,6 +145,7 @@ def push(gateway: Gateway) -> None:
         for connection in gateway.clients.values()
         if connection.writable
         for id_, stream in connection.streams.items()
+        if not _is_interrupted(gateway, stream.contract)
     ]
     for (connection, id_, stream), quote in zip(rows, _quotes(gateway, [stream for _, _, stream in rows]), strict=True):
         _send(connection, id_, stream, quote)
@@ -144,15 +159,23 @@ def _quotes(gateway: Gateway, streams: Sequence[Stream]) -> list[Quote]:
             wanted[contract.con_id, _shows_last(stream)] = contract
     known: dict[tuple[int, bool], Quote] = {}
     now = clock.now()
-    for frozen in (False, True):
-        keys = [key for key in wanted if key[1] is frozen]
-        known |= zip(keys, gateway.quoter.quotes([wanted[key] for key in keys], now, frozen=frozen), strict=True)
+    together: dict[tuple[bool, datetime], list[tuple[int, bool]]] = {}
+    for key, contract in wanted.items():
+        together.setdefault((key[1], _shown_at(gateway, contract, now)), []).append(key)
+    for (frozen, moment), keys in together.items():
+        known |= zip(keys, gateway.quoter.quotes([wanted[key] for key in keys], moment, frozen=frozen), strict=True)
     return [
         _of_combo(stream.legs, [known[leg.con_id, _shows_last(stream)] for leg in stream.legs])
         if stream.contract.con_id == COMBO_ID
         else known[stream.contract.con_id, _shows_last(stream)]
         for stream in streams
     ]
+
+
+def _shown_at(gateway: Gateway, contract: Contract, now: datetime) -> datetime:
+    """The moment whose quote is shown of a contract: now, unless quotes stand still."""
+    stands = [gateway.faults.since("link-lost"), gateway.faults.since("stale-quotes", lambda held: faults.concerns(held, contract))]
+    return min((since for since in stands if since is not None), default=now)
 
 
 def _parts(gateway: Gateway, stream: Stream) -> Iterator[Contract]:
@@ -183,55 +206,15 @@ def _of_combo(legs: tuple[ComboLeg, ...], quotes: list[Quote]) -> Quote:
 
 def _send(connection: Connection, id_: int, stream: Stream, quote: Quote) -> None:
     delayed = stream.data_type in {DELAYED, DELAYED_FROZEN}
-    for kind, tick, values in _ticks(connection.gateway, stream, quote):
+    for kind, tick, values in ticks(connection.gateway, stream, quote):
         number = _DELAYED_TICK.get(tick, tick) if delayed else tick
         if stream.sent.get((kind, number)) == values:
             continue
         stream.sent[kind, number] = values
-        if kind == _COMPUTATION:
+        if kind == COMPUTATION:
             connection.send(kind, id_, number, *values)
         else:
             connection.send(kind, 6, id_, number, *values)
-
-
-def _ticks(gateway: Gateway, stream: Stream, quote: Quote) -> Iterator[tuple[int, int, tuple[Value, ...]]]:
-    """Every tick of a quote: message, tick type and the fields after it."""
-    past_limit = 0
-    yield _PRICE, 1, (quote.bid, quote.bid_size, past_limit)
-    yield _PRICE, 2, (quote.ask, quote.ask_size, past_limit)
-    if quote.last != NO_PRICE:
-        yield _PRICE, 4, (quote.last, quote.last_size, past_limit)
-    yield _SIZE, 0, (quote.bid_size,)
-    yield _SIZE, 3, (quote.ask_size,)
-    yield _SIZE, 5, (quote.last_size,)
-    yield _SIZE, 8, (quote.volume,)
-    for tick, price in ((6, quote.high), (7, quote.low), (9, quote.close), (14, quote.opened)):
-        if price != NO_PRICE:
-            yield _PRICE, tick, (price, 0, past_limit)
-    yield from _asked_for(gateway, stream, quote)
-    if stream.contract.is_option and not gateway.lacks_greeks(stream.contract):
-        for tick, found in ((10, quote.of_bid), (11, quote.of_ask), (12, quote.of_last), (13, quote.model)):
-            # A tick that was once there is taken back when the market closes.
-            if found is not None or (_COMPUTATION, tick) in stream.sent:
-                yield _COMPUTATION, tick, _computation(found)
-
-
-def _computation(found: Computation | None) -> tuple[Value, ...]:
-    if found is None:
-        return (0, NO_PRICE, NO_GREEK, NO_PRICE, NO_PRICE, NO_GREEK, NO_GREEK, NO_GREEK, NO_PRICE)
-    return (0, found.volatility, found.delta, found.price, 0.0, found.gamma, found.vega, found.theta, found.spot)
-
-
-def _asked_for(gateway: Gateway, stream: Stream, quote: Quote) -> Iterator[tuple[int, int, tuple[Value, ...]]]:
-    """What the generic tick list asks for: open interest (101), implied volatility (106), mark price (221, 232)."""
-    contract = stream.contract
-    if "101" in stream.generic and contract.is_option:
-        interest = int((float(noise.scatter(contract.con_id, noise.indices(7))[0]) + 1) * 4000)
-        yield _SIZE, 27 if contract.right == "C" else 28, (interest,)
-    if "106" in stream.generic and any(family.symbol == contract.symbol for family in OPTION_CLASSES.values()) and not contract.is_option:
-        yield _GENERIC, 24, (round(float(gateway.market.implied_volatility(contract.symbol, np.array([clock.timestamp()]))[0]), 6),)
-    if {"221", "232"}.intersection(stream.generic) and quote.last != NO_PRICE:
-        yield _PRICE, 37, (quote.last, 0, 0)
 
 
 HANDLERS = {1: request_data, 2: cancel_data, 59: choose_type}

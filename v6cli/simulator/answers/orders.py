@@ -13,6 +13,7 @@ from v6cli.simulator.answers.place_order import Placed
 from v6cli.simulator.checks import Refused
 from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.sessions import day_of
+from v6cli.simulator.ticket import Ticket
 from v6cli.simulator.wire import BadField
 
 if TYPE_CHECKING:
@@ -44,9 +45,11 @@ def bind(connection: Connection, request: Request) -> None:
 
 
 def _send_open(connection: Connection, orders: Iterable[Order]) -> None:
+    managed = connection.gateway.account.ids
     for order in orders:
-        connection.send(*open_order(order))
-        connection.send(*order_status(order))
+        if order.account in managed:
+            connection.send(*open_order(order))
+            connection.send(*order_status(order))
     connection.end("open-orders", 53, 1)
 
 
@@ -58,7 +61,7 @@ def completed_orders(connection: Connection, request: Request) -> None:
     api_only = request.boolean()
     now, gateway = clock.now(), connection.gateway
     for order in [*gateway.account.scripted_orders(now), *gateway.book.ended_on(day_of(now))]:
-        if order.client_id or not api_only:
+        if order.account in gateway.account.ids and (order.client_id or not api_only):
             connection.send(*completed_order(order))
     connection.end("completed-orders", 102)
 
@@ -71,7 +74,8 @@ def executions(connection: Connection, request: Request) -> None:
     earliest = _moment(since)
     for fill in connection.gateway.account.fills(clock.now()):
         fits = (
-            client in {0, fill.client_id}
+            fill.account in connection.gateway.account.ids
+            and client in {0, fill.client_id}
             and account in {"", fill.account}
             and symbol in {"", fill.contract.symbol}
             and kind in {"", fill.contract.kind}
@@ -112,16 +116,24 @@ def place(connection: Connection, request: Request) -> None:
         _refuse_when_read_only(connection)
         ticket = placed.ticket(gateway.chains)
         if placed.what_if:
-            order, found = gateway.desk.what_if(ticket, now)
-            order.status = "PreSubmitted"
-            connection.send(*open_order(order, margins=margins(found), fee=found.commission, what_if=True))
+            gateway.uplink.ask(lambda then: _what_if(connection, ticket, then), now)
         else:
-            gateway.desk.place(ticket, now)
+            gateway.uplink.place(ticket, now)
     except Refused as refusal:
         connection.error(placed.order_id, refusal.code, refusal.text)
         unchanged = gateway.book.working(connection.client_id, placed.order_id)
         if unchanged is not None and not placed.what_if:
             gateway.announcer.order(unchanged)  # a client may take the refusal for its end
+
+
+def _what_if(connection: Connection, ticket: Ticket, now: datetime) -> None:
+    try:
+        order, found = connection.gateway.desk.what_if(ticket, now)
+    except Refused as refusal:
+        connection.error(ticket.order_id, refusal.code, refusal.text)
+        return
+    order.status = "PreSubmitted"
+    connection.send(*open_order(order, margins=margins(found), fee=found.commission, what_if=True))
 
 
 def cancel(connection: Connection, request: Request) -> None:
@@ -131,7 +143,7 @@ def cancel(connection: Connection, request: Request) -> None:
     id_ = request.identify()
     try:
         _refuse_when_read_only(connection)
-        connection.gateway.desk.cancel(connection.client_id, id_, clock.now())
+        connection.gateway.uplink.cancel(connection.client_id, id_, clock.now())
     except Refused as refusal:
         connection.error(id_, refusal.code, refusal.text)
 
@@ -140,7 +152,7 @@ def cancel_everything(connection: Connection, _request: Request) -> None:
     """58: cancel every client's orders, and those entered by hand."""
     try:
         _refuse_when_read_only(connection)
-        connection.gateway.desk.cancel_everything(clock.now())
+        connection.gateway.uplink.cancel_everything(clock.now())
     except Refused as refusal:
         connection.error(-1, refusal.code, refusal.text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from v6cli import clock
+from v6cli.simulator import farms
 
 if TYPE_CHECKING:
     from v6cli.simulator.connection import Connection
@@ -25,7 +26,7 @@ def start_api(connection: Connection, request: Request) -> None:
         return
     managed_accounts(connection, request)
     next_valid_id(connection, request)
-    for code, text in connection.gateway.farm_messages():
+    for code, text in farms.messages(connection.gateway.faults):
         connection.error(-1, code, text)
 
 

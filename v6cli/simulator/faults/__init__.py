@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from v6cli.simulator.faults.answers import ANSWERS
-from v6cli.simulator.faults.fault import Fault, Parameter, names
+from v6cli.simulator.faults.fault import Fault, Parameter, concerns, names, word
 from v6cli.simulator.faults.held import FAULTS, Faults, check
 
-__all__ = ["ANSWERS", "FAULTS", "Fault", "Faults", "Parameter", "check", "names"]
+__all__ = ["ANSWERS", "FAULTS", "Fault", "Faults", "Parameter", "check", "concerns", "names", "word"]

@@ -18,11 +18,10 @@ COMMON = {
 
 
 class Fault(Struct, frozen=True):
-    """One thing that can go wrong: what it means, and its parameters with theirs. A parameter with choices takes no other.
+    """One thing that can go wrong: what it means, and its parameters with theirs.
 
-    ``numbers`` are those of its parameters that are numbers.
-
-    A ``moment`` is a thing that happens when it is set, and does not last.
+    A parameter with ``choices`` takes no other; one of ``numbers`` takes a number, one with a pattern names that match it.
+    ``defaults`` hold where a parameter is left out. A ``moment`` is a thing that happens when it is set, and does not last.
     """
 
     meaning: str
@@ -30,6 +29,8 @@ class Fault(Struct, frozen=True):
     choices: dict[str, tuple[str, ...]] = {}
     moment: bool = False
     numbers: tuple[str, ...] = ()
+    patterns: dict[str, str] = {}
+    defaults: dict[str, Parameter] = {}
 
     @property
     def all_parameters(self) -> dict[str, str]:
@@ -48,6 +49,13 @@ def number(parameters: Mapping[str, Parameter], key: str, default: float) -> flo
     """A parameter that is a number, ``default`` where it was left out."""
     value = parameters.get(key)
     return default if value is None else float(str(value))
+
+
+def word(value: Parameter) -> str:
+    """A parameter as it is written on a command line."""
+    if isinstance(value, list):
+        return ",".join(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def concerns(parameters: Mapping[str, Parameter], contract: Contract, order_ref: str = "") -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -10,7 +11,7 @@ from msgspec import Struct
 from v6cli import clock
 from v6cli.errors import BadConfiguration
 from v6cli.simulator.faults import answers, holdings, link, market, orders
-from v6cli.simulator.faults.fault import Fault, Parameter
+from v6cli.simulator.faults.fault import Fault, Parameter, names, word
 
 FAULTS: dict[str, Fault] = {**answers.FAULTS, **link.FAULTS, **market.FAULTS, **orders.FAULTS, **holdings.FAULTS}
 
@@ -18,9 +19,10 @@ Changed = Callable[[str, bool, list[dict[str, Parameter]]], None]
 
 
 class _Form(Struct):
-    """One form in which a fault holds: its parameters, how many times are left, and when it ends."""
+    """One form in which a fault holds: its parameters, since when, how many times are left, and when it ends."""
 
     parameters: dict[str, Parameter]
+    since: datetime
     left: int | None
     until: datetime | None
 
@@ -36,14 +38,17 @@ class Faults:
     """The faults that hold now, and those that have been met.
 
     ``changed`` is called with a fault's name, whether it begins, and its parameters whenever it is set or ends. ``met`` counts
-    by name how often one has bitten.
+    by name how often one has bitten. ``entries`` hold from the start, as a scenario writes them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, entries: Iterable[Mapping[str, Parameter]] = ()) -> None:
         self.changed: Changed = lambda _name, _set, _parameters: None
         self.met: dict[str, int] = {}
         self._held: dict[str, list[_Form]] = {}
         self._gripped: dict[str, dict[int, _Grip]] = {}
+        for entry in entries:
+            parameters = dict(entry)
+            self.set(str(parameters.pop("name", "")), **parameters)
 
     def set(self, name: str, **parameters: Parameter) -> None:
         """Let ``name`` happen from now on. Setting it again with other parameters adds to it.
@@ -52,7 +57,7 @@ class Faults:
         """
         check(name, parameters)
         fault = FAULTS[name]
-        own = {key: value for key, value in parameters.items() if key in fault.parameters}
+        own = fault.defaults | {key: value for key, value in parameters.items() if key in fault.parameters}
         if fault.moment:
             self.changed(name, True, [own])
             self.note(name)
@@ -62,8 +67,11 @@ class Faults:
             return
         count, seconds = parameters.get("count"), parameters.get("seconds")
         left = None if count is None else int(str(count))
-        until = None if seconds is None else clock.now() + timedelta(seconds=float(str(seconds)))
-        forms.append(_Form(own, left, until))
+        if seconds is None and "minutes" in own:
+            seconds = 60 * float(str(own["minutes"]))
+        now = clock.now()
+        until = None if seconds is None else now + timedelta(seconds=float(str(seconds)))
+        forms.append(_Form(own, now, left, until))
         self.changed(name, True, [own])
 
     def clear(self, name: str) -> None:
@@ -93,6 +101,10 @@ class Faults:
     def each(self, name: str) -> list[dict[str, Parameter]]:
         """The parameters of every form in which ``name`` holds now; empty when it does not."""
         return [form.parameters for form in self._held.get(name, [])]
+
+    def since(self, name: str, fits: Callable[[dict[str, Parameter]], bool] = lambda _parameters: True) -> datetime | None:
+        """Since when ``name`` holds in a form that ``fits``; None when in none."""
+        return min((form.since for form in self._held.get(name, []) if fits(form.parameters)), default=None)
 
     def strikes(self, name: str, fits: Callable[[dict[str, Parameter]], bool] = lambda _parameters: True) -> dict[str, Parameter] | None:
         """Let ``name`` bite once, where a form of it ``fits``: its parameters, or None. One of the times of a counted fault is used up."""
@@ -166,8 +178,11 @@ def check(name: str, parameters: Mapping[str, Parameter], *, where: str = "fault
             allowed = ", ".join(fault.parameters) or "none of its own"
             raise BadConfiguration(f"{where}: {name} has no parameter {key!r}", next_step=f"its parameters: {allowed}")
         choices = fault.choices.get(key)
-        if choices and str(value) not in choices:
+        if choices and word(value) not in choices:
             raise BadConfiguration(f"{where}: {key} of {name} cannot be {value!r}", next_step=f"choose one of {', '.join(choices)}")
+        pattern = fault.patterns.get(key)
+        if pattern and not all(re.fullmatch(pattern, each) for each in names(value)):
+            raise BadConfiguration(f"{where}: {key} of {name} cannot be {value!r}", next_step=f"it is {known[key]}")
         if key in {"count", "seconds"} and not fault.moment:
             _check_extent(name, key, value, where)
         elif key in fault.numbers:
@@ -190,5 +205,5 @@ def _check_extent(name: str, key: str, value: Parameter, where: str) -> None:
     except ValueError:
         fits = False
     if not fits:
-        kind = "a whole number above 0" if key == "count" else "a number of seconds above 0"
-        raise BadConfiguration(f"{where}: {key} of {name} cannot be {value!r}", next_step=f"give {kind}")
+        kind = "a whole number" if key == "count" else "a number"
+        raise BadConfiguration(f"{where}: {key} of {name} cannot be {value!r}", next_step=f"give {kind} above 0")

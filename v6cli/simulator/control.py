@@ -1,0 +1,77 @@
+"""The control socket of a running simulated gateway: faults are set, healed and told while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from v6cli import control
+from v6cli.errors import Refused, ServiceUnavailable
+from v6cli.home import Home
+from v6cli.simulator.faults.fault import Parameter
+from v6cli.simulator.faults.words import Holding, Wish
+
+if TYPE_CHECKING:
+    from v6cli.settings import Settings
+    from v6cli.simulator.server import Gateway
+
+SERVICE = "ib-gateway"
+
+
+def verbs(gateway: Gateway) -> dict[str, control.Verb]:
+    """What a gateway can be asked for over its socket; each returns what holds after it."""
+
+    async def told() -> Sequence[Holding]:
+        return [Holding(*each) for each in gateway.faults.held]
+
+    async def let_happen(name: str, parameters: dict[str, Parameter]) -> Sequence[Holding]:
+        gateway.faults.set(name, **parameters)
+        return await told()
+
+    async def heal(name: str | None = None) -> Sequence[Holding]:
+        if name is None:
+            gateway.faults.clear_all()
+        else:
+            gateway.faults.clear(name)
+        return await told()
+
+    return {"faults": told, "set": let_happen, "heal": heal}
+
+
+def socket_of(home: Home, own: Settings) -> Path:
+    """Where the simulated gateway of a home listens. Raises Refused for a home that is not a demo with one."""
+    if own.profile != "demo" or not own.gateway.simulated:
+        why = f"profile {own.profile}" if own.profile != "demo" else "gateway.simulated = false"
+        raise Refused(
+            f"{home} has no simulated gateway ({why}): nothing can be made to fail there", next_step="v6 demo makes a home with one"
+        )
+    return home.control_socket(SERVICE)
+
+
+def held_at(path: Path) -> list[Holding]:
+    """The faults that hold at the gateway that listens there. Raises ServiceUnavailable."""
+    return _understood(control.call(path, "faults"))
+
+
+def held_if_known(path: Path | None, home: Home | None, own: Callable[[], Settings]) -> list[Holding] | None:
+    """The faults that hold at the gateway at ``path``, or else at the home's; None where none can be asked."""
+    try:
+        if path is None and home is not None:
+            path = socket_of(home, own())
+        return held_at(path) if path is not None else None
+    except (Refused, ServiceUnavailable):
+        return None
+
+
+def carry_out(path: Path, wish: Wish) -> list[Holding]:
+    """Set or heal faults at the gateway that listens there; return what holds then. Raises ServiceUnavailable."""
+    if wish.clear:
+        return _understood(control.call(path, "heal", name=wish.name))
+    return _understood(control.call(path, "set", name=wish.name, parameters=wish.parameters))
+
+
+def _understood(answer: object) -> list[Holding]:
+    return msgspec.convert(answer, list[Holding])

@@ -1,0 +1,103 @@
+"""An event loop in which time passes only when nobody has anything left to do, and then at once."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from v6cli.simulator.world.processes import of_context
+
+#: Timers this close to each other are due together: virtual time is a sum of floats.
+_RESOLUTION = 1e-9
+
+
+class Deadlock(RuntimeError):
+    """Every task waits for another, and no timer is left that could wake one: real time would stand still for ever."""
+
+
+class _Handle(asyncio.Handle):
+    """A callback of a process runs only while the process lives."""
+
+    __slots__ = ()
+
+    def _run(self) -> None:
+        process = of_context(self._context)  # type: ignore[attr-defined]
+        if process is None:
+            super()._run()
+        else:
+            process.step(super()._run)
+
+
+class _Timer(asyncio.TimerHandle):
+    """As `_Handle`, at a moment."""
+
+    __slots__ = ()
+
+    def _run(self) -> None:
+        process = of_context(self._context)  # type: ignore[attr-defined]
+        if process is None:
+            super()._run()
+        else:
+            process.step(super()._run)
+
+
+class _Jump:
+    """A selector that waits for nothing: it moves the clock to where the loop would have waited to."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[Any]:
+        if timeout is None:
+            raise Deadlock("every task waits for another, and no timer is left")
+        self._loop.now += timeout
+        return []
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """The loop of a world. ``now`` is in seconds since it began, small enough for floats to tell microseconds apart.
+
+    There is one thread, and no descriptor is opened. ``problems`` are exceptions that nobody caught.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self._selector = _Jump(self)
+        self._clock_resolution = _RESOLUTION
+        self.problems: list[dict[str, Any]] = []
+        self.set_exception_handler(lambda _loop, context: self.problems.append(context))
+
+    def time(self) -> float:
+        return self.now
+
+    def run_in_executor(self, _executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
+        """Run ``func`` here and now: with threads the order of things would be the machine's."""
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001  whoever awaits it gets it
+            future.set_exception(error)
+        return future
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = _Timer(when, callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
+
+    def _call_soon(self, callback: Callable[..., Any], args: Any, context: Context | None) -> asyncio.Handle:
+        handle = _Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def _process_events(self, _events: list[Any]) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        pass

@@ -1,0 +1,126 @@
+"""Processes of a world: each with its tasks, connections and open files, to be killed at any await and at any seam.
+
+A killed process gets no turn any more. Its coroutines are kept until the world ends: dropping one would run its ``finally``,
+which kill -9 never does. What the kernel would close is closed by the world: connections, descriptors with their locks, SQLite
+handles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from contextvars import Context, ContextVar, copy_context
+from typing import TYPE_CHECKING, Any
+
+from v6cli.simulator.world.files import Open
+
+if TYPE_CHECKING:
+    from v6cli.simulator.world.pipes import End
+
+_RUNNING: ContextVar[Process | None] = ContextVar("process of a world", default=None)
+
+
+def running() -> Process | None:
+    """The process whose turn it is; None outside of any."""
+    return _RUNNING.get()
+
+
+def of_context(context: Context) -> Process | None:
+    """The process that ``context`` belongs to."""
+    return context.get(_RUNNING)
+
+
+class Process:
+    """One life of a program. Started again, it is another Process.
+
+    ``main`` runs in it as a task. ``steps`` counts its turns; it is killed before its turn number ``dies_at_step``, and at a
+    seam for which ``dies_at(name)`` answers True.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        main: Callable[[], Awaitable[object]],
+        *,
+        dies_at_step: int | None = None,
+        dies_at: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.name = name
+        self.alive = True
+        self.steps = 0
+        self.ends: dict[End, None] = {}
+        self.open = Open()
+        self.killed = False
+        self.dies_at_step = dies_at_step
+        self._dies_at = dies_at
+        self._frozen: list[Any] = []
+        self._loop = asyncio.get_running_loop()
+        context = copy_context()
+        context.run(_RUNNING.set, self)
+        self.task: asyncio.Task[object] = self._loop.create_task(_run(main), name=name, context=context)
+        self.task.add_done_callback(lambda _task: self._ended())
+
+    def step(self, run: Callable[[], None]) -> None:
+        """One turn: a callback of this process."""
+        if not self.alive:
+            return
+        self.steps += 1
+        if self.steps == self.dies_at_step:
+            self.kill()
+        elif self._dies_at is None:
+            run()
+        else:
+            self._run_so_that_it_can_stop(run)
+
+    def seam(self, name: str) -> None:
+        """A place between two acts, such as before a commit. Does not return where the process dies here."""
+        if self.alive and self._dies_at is not None and self._dies_at(name):
+            self.kill()
+            self._freeze()
+
+    def kill(self) -> None:
+        """As kill -9: it gets no turn any more, and nothing of it is cleaned up but by the kernel."""
+        if not self.alive:
+            return
+        self.alive = False
+        self.killed = True
+        for end in list(self.ends):
+            end.owner_died()
+        self.open.close()
+
+    def bury(self) -> None:
+        """Let go of what was frozen, once nothing it does can matter any more. For the end of a world."""
+        for frozen in self._frozen:
+            with contextlib.suppress(BaseException):
+                frozen.throw()
+        self._frozen.clear()
+
+    def _ended(self) -> None:
+        """It came to its own end: connections and files that it left open are closed, as the kernel would."""
+        if self.alive:
+            self.alive = False
+            for end in list(self.ends):
+                end.owner_died()
+            self.open.close()
+
+    def _run_so_that_it_can_stop(self, run: Callable[[], None]) -> None:
+        from greenlet import greenlet
+
+        greenlet(run).switch()
+
+    def _freeze(self) -> None:
+        """Leave the call stack as it is, for good."""
+        from greenlet import getcurrent
+
+        here = getcurrent()
+        task = asyncio.current_task()
+        if task is not None:
+            asyncio.tasks._leave_task(self._loop, task)  # the loop believes that it still runs
+        self._frozen.append(here)
+        assert here.parent is not None
+        here.parent.switch()
+
+
+async def _run(main: Callable[[], Awaitable[object]]) -> object:
+    return await main()

@@ -1,0 +1,152 @@
+"""A world in which time is ours: v6, the client library and the simulated gateway in one thread, the same for the same seed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, TypeVar
+
+from v6cli import clock
+from v6cli.simulator.world import files
+from v6cli.simulator.world.loop import VirtualLoop
+from v6cli.simulator.world.pipes import Network, Weather
+from v6cli.simulator.world.processes import Process, running
+
+T = TypeVar("T")
+#: A Tuesday, a minute after the open in New York.
+START = datetime(2026, 11, 24, 14, 31, tzinfo=UTC)
+
+
+class Blocked(RuntimeError):
+    """Code that runs in a world waited without awaiting: real time would have passed."""
+
+
+class World:
+    """``run`` plays one coroutine, and whatever processes it starts, from ``start`` on.
+
+    ``weather`` is how connections behave. ``trace`` is a digest of every byte that was read, when and where; ``pieces`` the
+    same in full where ``keep`` asks for it, to find where two runs part. ``problems`` are exceptions that nobody caught.
+    """
+
+    def __init__(self, seed: int, *, start: datetime = START, keep: bool = False) -> None:
+        self.seed = seed
+        self.weather = Weather(self.chance("network"))
+        self.pieces: list[tuple[float, int, bytes]] = []
+        self.processes: list[Process] = []
+        self._start = start.timestamp()
+        self._keep = keep
+        self._seams: list[tuple[Any, str]] = []
+        self._digest = hashlib.sha256()
+        self._loop = VirtualLoop()
+        self._network = Network(self.weather, self._heard)
+
+    def chance(self, of: str) -> Random:
+        """A source of chance of its own for each subject, so that one more draw in one does not move the others."""
+        return Random(f"{self.seed}:{of}")  # noqa: S311  chance that can be had again is the point
+
+    @property
+    def trace(self) -> str:
+        """What every byte read so far comes to."""
+        return self._digest.hexdigest()
+
+    def watch_writes(self, watch: Callable[[Process | None, bytes], None]) -> None:
+        """Have ``watch`` called with whatever a process writes to a connection, at the moment it does so."""
+        self._network.wrote = watch
+
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        """What the loop would have logged: exceptions that nobody caught."""
+        return self._loop.problems
+
+    @property
+    def seconds(self) -> float:
+        """Virtual seconds since the beginning."""
+        return self._loop.now
+
+    def process(self, name: str, main: Callable[[], Awaitable[object]], **how: Any) -> Process:
+        """Start a program as a process of this world; ``how`` it dies is as `Process` has it."""
+        started = Process(name, main, **how)
+        self.processes.append(started)
+        return started
+
+    def seam(self, owner: Any, name: str) -> None:
+        """Let processes die before and after ``owner.name``, for as long as this world runs: ``before name``, ``after name``."""
+        self._seams.append((owner, name))
+
+    def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Play ``main`` to its end and clear the world away. What it raises is raised here."""
+        loop = self._loop
+        loop.create_connection = self._connect  # type: ignore[method-assign, assignment]
+        loop.create_server = self._listen  # type: ignore[method-assign, assignment]
+        with clock.replaced(lambda: self._start + loop.now, loop.time, _refuse_to_block), files.watched(), _wrapped(self._seams):
+            asyncio.set_event_loop(loop)
+            try:
+                return loop.run_until_complete(main())
+            finally:
+                self._clear_away()
+                asyncio.set_event_loop(None)
+                loop.close()
+
+    async def _connect(self, factory: Callable[[], asyncio.BaseProtocol], _host: str, port: int, **_options: Any) -> Any:
+        return await self._network.connect(factory, port)
+
+    async def _listen(self, factory: Callable[[], asyncio.BaseProtocol], _host: str, port: int, **_options: Any) -> Any:
+        return self._network.listen(factory, port)
+
+    def _heard(self, end: int, piece: bytes) -> None:
+        self._digest.update(b"%.6f %d " % (self._loop.now, end))
+        self._digest.update(piece)
+        if self._keep:
+            self.pieces.append((self._loop.now, end, piece))
+
+    def _clear_away(self) -> None:
+        """End what still runs, so that nothing of it is left for the next world; what comes of that is nobody's problem."""
+        self._loop.set_exception_handler(lambda _loop, _context: None)
+        for process in self.processes:
+            process.kill()
+            process.bury()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            coroutine = task.get_coro()
+            with contextlib.suppress(BaseException):
+                coroutine.close()
+        for process in self.processes:
+            process.open.forget()
+
+
+@contextlib.contextmanager
+def _wrapped(seams: list[tuple[Any, str]]) -> Iterator[None]:
+    """Within the block each function asks the process that calls it whether it dies here, before and after."""
+    originals = [(owner, name, getattr(owner, name)) for owner, name in seams]
+    for owner, name, original in originals:
+        setattr(owner, name, _with_seams(name, original))
+    try:
+        yield
+    finally:
+        for owner, name, original in originals:
+            setattr(owner, name, original)
+
+
+def _with_seams(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def act(*args: Any, **options: Any) -> Any:
+        process = running()
+        if process is None:
+            return original(*args, **options)
+        process.seam(f"before {name}")
+        result = original(*args, **options)
+        process.seam(f"after {name}")
+        return result
+
+    return act
+
+
+def _refuse_to_block(seconds: float) -> None:
+    process = running()
+    raise Blocked(f"{process.name if process else 'the world'} waits {seconds:g} s without awaiting")
