@@ -86,6 +86,14 @@ def test_a_child_is_checked_as_if_its_parent_had_filled(order):
     assert order(6, "SELL", 10_000, 900.0, parent_id=5).status == "Inactive"
 
 
+def test_a_child_may_reverse_its_parent_and_not_add_to_it_beyond_the_funds(order):
+    order(1, "BUY", 450, 500.0, transmit=False)
+    assert order(2, "SELL", 900, 900.0, parent_id=1).status == "PreSubmitted", "it ends as short as its parent makes it long"
+    order.gateway.desk.cancel(1, 1, clock.now())
+    order(3, "BUY", 450, 500.0, transmit=False)
+    assert order(4, "BUY", 300, 500.0, parent_id=3).status == "Inactive", "each alone could be afforded"
+
+
 def test_a_change_of_a_child_or_of_one_in_a_group_is_checked(order):
     order(1, "BUY", 1, 500.0, oca_group="either")
     order(2, "BUY", 1, 500.0, oca_group="either")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 from v6cli import clock
@@ -21,6 +22,9 @@ from v6cli.simulator.market import Market
 from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.sessions import day_of
 from v6cli.simulator.ticket import Ticket
+from v6cli.simulator.uplink import Uplink
+
+logger = logging.getLogger(__name__)
 
 Parameters = Mapping[str, Parameter]
 
@@ -28,11 +32,14 @@ Parameters = Mapping[str, Parameter]
 class Outside:
     """Lets the moments among the faults happen. ``binds`` says whether client 0 takes over what is entered by hand."""
 
-    def __init__(self, account: Account, market: Market, floor: Floor, desk: Desk, tell: Listener, binds: Callable[[], bool]) -> None:
+    def __init__(
+        self, account: Account, market: Market, floor: Floor, desk: Desk, uplink: Uplink, tell: Listener, binds: Callable[[], bool]
+    ) -> None:
         self._account = account
         self._market = market
         self._floor = floor
         self._desk = desk
+        self._uplink = uplink
         self._tell = tell
         self._binds = binds
         self._acts: dict[str, Callable[[Parameters], None]] = {
@@ -44,11 +51,24 @@ class Outside:
         }
 
     def happens(self, name: str, parameters: Parameters) -> None:
-        """Let it happen now, if it is one of these moments. Raises BadConfiguration when it cannot."""
+        """Let it happen now, if it is one of these moments; while IB cannot be reached, the gateway learns of it later.
+
+        Raises BadConfiguration when it cannot happen.
+        """
         act = self._acts.get(name)
-        if act is not None:
-            self._floor.advance(clock.now())
+        if act is None:
+            return
+        if self._uplink.lost:
+            self._uplink.ask(lambda _now: self._happens_late(act, parameters), clock.now())
+            return
+        self._floor.advance(clock.now())
+        act(parameters)
+
+    def _happens_late(self, act: Callable[[Parameters], None], parameters: Parameters) -> None:
+        try:
             act(parameters)
+        except BadConfiguration as error:
+            logger.warning("a fault did not happen: %s", error.message)
 
     def _held(self, parameters: Parameters, fits: Callable[[Holding], bool] = lambda _holding: True) -> list[Holding]:
         found = [holding for holding in self._account.holdings.values() if concerns(parameters, holding.contract, holding.order_ref)]
