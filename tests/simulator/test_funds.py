@@ -104,9 +104,9 @@ def test_a_change_of_a_child_or_of_one_in_a_group_is_checked(order):
 def test_what_has_filled_keeps_no_funds_beside_its_position(order):
     first = order(1, "SELL", 300, contract=PUTS[650], scenario=Scenario(account=AccountSpec(cash=10_000_000.0)))
     assert 0 < first.filled < 300
-    assert first.reserved > 10_000
+    assert first.reserved_each > 10_000
     other = order(2, "BUY", 1, 300.0)
-    assert order.gateway.book.reserved_beside(other) == pytest.approx(first.remaining * first.reserved)
+    assert order.gateway.book.reserved_beside(other) == pytest.approx(first.remaining * first.reserved_each)
 
 
 def test_a_long_option_far_away_never_raises_the_margin(order):

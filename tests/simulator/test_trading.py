@@ -205,10 +205,13 @@ def test_a_change_that_names_no_contract_leaves_the_original_working(serve, libr
 def test_what_fills_at_once_or_not_at_all_does_so_as_a_child_too(serve, library, frozen, until):
     async def act(gateway, connect):
         client = await connect()
-        parent = market(library, "BUY", 5, transmit=False)
+        parent = limit(library, "BUY", 5, 500.0, transmit=False)
         parent.orderId = client.client.getReqId()
         child = limit(library, "SELL", 5, 900.0, tif="IOC", parentId=parent.orderId)
         trades = [client.placeOrder(spy(library), order) for order in (parent, child)]
+        await until(lambda: [trade.orderStatus.status for trade in trades] == ["Submitted", "PreSubmitted"])
+        parent.lmtPrice, parent.transmit = 700.0, True
+        client.placeOrder(spy(library), parent)
         await until(lambda: [trade.orderStatus.status for trade in trades] == ["Filled", "Cancelled"])
         assert gateway.book.alive == []
 

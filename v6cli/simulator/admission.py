@@ -53,7 +53,7 @@ class Admission:
         found = self.effect(described, now)
         short = shortage(found, self._book.reserved_beside(order))
         if short is None:
-            order.reserved = max(0.0, found.consumed) / described.remaining if described.remaining else 0.0
+            order.reserved_each = max(0.0, found.consumed) / described.remaining if described.remaining else 0.0
         return short
 
     def effect(self, order: Order, now: datetime) -> Effect:

@@ -135,7 +135,7 @@ class Book:
         for other in self._alive.values():
             if other.perm_id not in related:
                 group = other.oca_group or ((other.client_id, other.parent_id) if other.parent_id else other.perm_id)
-                kept[group] = max(kept.get(group, 0.0), other.reserved * other.remaining)
+                kept[group] = max(kept.get(group, 0.0), other.reserved_each * other.remaining)
         return sum(kept.values())
 
     def bind_by_hand(self) -> list[Order]:

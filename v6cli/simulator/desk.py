@@ -159,6 +159,9 @@ class Desk:
                 "PlaceOrder is now being processed.",
             )
             self._tell.order(order)
+        if self._mishaps.held_status(order, now) is not None:
+            self._tell.message(order, 404, "Order held while securities are located.")
+            self._tell.order(order)
         mishap = self._mishaps.warning(order)
         if mishap is not None:
             self._tell.message(order, *mishap)

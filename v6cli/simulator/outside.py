@@ -80,9 +80,8 @@ class Outside:
     # By hand.
 
     def _enter(self, parameters: Parameters) -> None:
-        quantity = number(parameters, "quantity", 1)
-        limit = number(parameters, "limit", 0) if "limit" in parameters else None
-        order = _ticket(self._contract(parameters), quantity, limit)
+        limit = number(parameters, "limit") if "limit" in parameters else None
+        order = _ticket(self._contract(parameters), number(parameters, "quantity"), limit)
         try:
             self._desk.place_by_hand(order, clock.now(), bound=self._binds())
         except Refused as refusal:
@@ -97,7 +96,7 @@ class Outside:
 
     def _trade(self, parameters: Parameters) -> None:
         holding = self._held(parameters)[0]
-        self._close(holding, _part(holding, number(parameters, "quantity", 1)))
+        self._close(holding, _part(holding, number(parameters, "quantity")))
 
     def _liquidate(self, parameters: Parameters) -> None:
         for holding in self._held(parameters):
@@ -120,7 +119,7 @@ class Outside:
 
     def _assign(self, parameters: Parameters) -> None:
         holding = self._held(parameters, self._is_assignable)[0]
-        assigned = _part(holding, number(parameters, "quantity", abs(holding.quantity)))
+        assigned = _part(holding, number(parameters, "quantity") if "quantity" in parameters else abs(holding.quantity))
         self._tell.positions(deliver(self._account, self._market, holding.contract, -assigned))
 
     def _is_assignable(self, holding: Holding) -> bool:
@@ -132,7 +131,7 @@ class Outside:
         if not fills:
             raise BadConfiguration("no execution of today, of a single contract, can be corrected")
         old = fills[-1]
-        new = self._account.correct(old, round(max(0.0, old.price + number(parameters, "by", 0.01)), 6))
+        new = self._account.correct(old, round(max(0.0, old.price + number(parameters, "by")), 6))
         order = next(order for order in [*self._floor.book.alive, *self._floor.book.ended] if order.perm_id == old.perm_id)
         order.average_price = round(order.average_price + (new.price - old.price) * new.quantity / order.filled, 8)
         order.last_price = new.price
