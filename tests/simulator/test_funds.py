@@ -1,8 +1,11 @@
 """No order gets past the funds of the account, however it is put, and none keeps more of them than it needs."""
 
+import contextlib
 from datetime import UTC, date, datetime
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from v6cli import clock
 from v6cli.simulator.checks import Refused
@@ -92,6 +95,43 @@ def test_a_child_may_reverse_its_parent_and_not_add_to_it_beyond_the_funds(order
     order.gateway.desk.cancel(1, 1, clock.now())
     order(3, "BUY", 450, 500.0, transmit=False)
     assert order(4, "BUY", 300, 500.0, parent_id=3).status == "Inactive", "each alone could be afforded"
+
+
+def test_a_child_is_checked_before_it_works_though_its_parent_fills_at_once(order):
+    order(1, "BUY", 1, transmit=False)
+    child = order(2, "SELL", 300, contract=PUTS[650], parent_id=1)
+    assert order.gateway.book.done(1, 1).status == "Filled"
+    assert (child.status, child.filled) == ("Inactive", 0.0)
+
+
+tickets = st.tuples(
+    st.sampled_from([SPY, *PUTS.values()]),
+    st.sampled_from(["BUY", "SELL"]),
+    st.integers(1, 300),
+    st.sampled_from([None, None, 0.9, 1.0, 1.05]),
+    st.sampled_from(["GTC", "IOC"]),
+    st.booleans(),
+    st.sampled_from(["", "", "either"]),
+    st.booleans(),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(tickets, min_size=3, max_size=15))
+def test_at_one_moment_no_orders_take_more_than_the_account_has(at, sequence):
+    at(TUESDAY, rate=1e-9)
+    gateway = Gateway(Scenario(account=AccountSpec(cash=100_000.0)))
+    for id_, (contract, action, quantity, part, tif, follows, group, transmit) in enumerate(sequence, 1):
+        worth = gateway.account.mark([(contract, 1.0)], clock.now())
+        limit = max(0.01, round(part * worth, 2)) if part is not None else None
+        kind = "MKT" if limit is None else "LMT"
+        ticket = Ticket(
+            id_, 1, contract, (), action, quantity, kind, limit, None, tif, "", "", False, (id_ - 1) * follows, group, 1 + id_ % 3, transmit
+        )
+        with contextlib.suppress(Refused):
+            gateway.desk.place(ticket, clock.now())
+        # Fees and the spread may take a little beyond the margin.
+        assert gateway.account.standing(clock.now()).available_funds > -150
 
 
 def test_a_change_of_a_child_or_of_one_in_a_group_is_checked(order):

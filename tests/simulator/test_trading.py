@@ -85,6 +85,7 @@ def test_a_limit_order_rests_is_changed_and_cancelled(serve, library, frozen, un
         order.lmtPrice, order.totalQuantity = 501.0, 3
         client.placeOrder(spy(library), order)
         await until(lambda: gateway.book.alive[0].limit == 501.0)
+        await client.reqCurrentTimeAsync()  # a push that comes after the question counts as an answer
         (listed,) = await client.reqAllOpenOrdersAsync()
         assert (listed.order.permId, listed.order.lmtPrice, listed.order.totalQuantity) == (perm_id, 501.0, 3)
         assert (listed.order.orderRef, listed.order.clientId) == ("ref/1", 1)
@@ -293,6 +294,7 @@ def test_a_refused_change_leaves_the_original_working(serve, library, frozen, un
         client.placeOrder(spy(library), order)
         await until(lambda: heard)
         assert heard[0][1] == 110
+        await client.reqCurrentTimeAsync()  # a push that comes after the question counts as an answer
         (alive,) = await client.reqAllOpenOrdersAsync()
         assert (alive.order.lmtPrice, alive.orderStatus.status) == (500.0, "Submitted")
 

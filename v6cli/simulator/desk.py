@@ -63,11 +63,13 @@ class Desk:
     def _take(self, order: Order, now: datetime) -> None:
         capped = self._admission.check(order, now)
         order.perm_id = self.book.numbers.next_perm_id(day_of(now))
+        # It does not work before it is sent, even if its parent, which is sent first, fills at once.
+        wanted, order.transmit = order.transmit, False
         self.book.add(order)
         self._mishaps.befall(order)
         if capped is not None:
             self._floor.end(order, "Cancelled", now, "Cancelled by System", capped)
-        elif order.transmit:
+        elif wanted:
             self._transmit_family(order, now)
         else:
             order.status = "PendingSubmit"

@@ -32,8 +32,8 @@ class Order(Struct):
     ``completed`` is when it came to its end, and ``ended_by`` IB's words for how. ``expires`` is when its time in force
     runs out. ``triggered`` is whether a stop's price was reached. ``cancel_due`` is when a cancel that was asked for is
     carried out. ``fees`` are what its fills so far cost by the contract, ``charged`` what was charged for them, minimum
-    included. ``reserved_each`` is the equity that each unit still to be filled keeps from other orders, in currency. ``liquidation`` is 1 for
-    one by which IB closes a position by itself.
+    included. ``reserved_each`` is the equity that each unit still to be filled keeps from other orders, in currency.
+    ``liquidation`` is 1 for one by which IB closes a position by itself.
     """
 
     order_id: int
