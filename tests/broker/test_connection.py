@@ -181,6 +181,23 @@ def test_farms_are_broken_and_mended_one_by_one(stage) -> None:
     stage(act)
 
 
+def test_the_library_asks_nothing_of_its_own_when_the_link_is_back(stage) -> None:
+    async def act(stage) -> None:
+        asked: list[int] = []
+        answer = stage.gateway.answer
+        stage.gateway.answer = lambda connection, request: (asked.append(request.kind), answer(connection, request))
+        connection = await stage.connect("look")
+        stage.gateway.faults.set("link-lost", restored=1102)
+        stage.gateway.faults.clear("link-lost")
+        asked.clear()
+        await connection.client.positions()
+        await connection.client.current_time()
+        assert not connection.link_lost and asked == [61, 49], "nothing but what v6 asked"
+        await connection.close()
+
+    stage(act)
+
+
 def test_the_library_says_nothing_of_its_own(stage, caplog) -> None:
     async def act(stage) -> None:
         stage.gateway.faults.set("farm-broken", farm="usopt")

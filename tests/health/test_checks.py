@@ -192,16 +192,16 @@ JAVA = Found(7, 0.0, "java", "java ibgateway")
 @pytest.mark.parametrize(
     ("found", "answers", "status", "text"),
     [
-        (GatewayProcess(True, Holder(7, "java"), [JAVA]), True, OK, "gateway process java (pid 7) listens at 127.0.0.1:4002"),
-        (GatewayProcess(True, Holder(7, "java"), [JAVA]), False, OK, "gateway process java (pid 7) listens at 127.0.0.1:4002"),
+        (GatewayProcess(True, Holder(7, "java"), [JAVA]), True, OK, "gateway process: java (pid 7), listens at 127.0.0.1:4002"),
+        (GatewayProcess(True, Holder(7, "java"), [JAVA]), False, OK, "gateway process: java (pid 7), listens at 127.0.0.1:4002"),
         (
             GatewayProcess(True, Holder(None, "a process of another user"), []),
             True,
             OK,
-            "gateway process a process of another user (pid unknown) listens at 127.0.0.1:4002",
+            "gateway process: a process of another user, listens at 127.0.0.1:4002",
         ),
-        (GatewayProcess(True, None, [JAVA]), False, DEGRADED, "gateway process java (pid 7) runs and does not listen at 127.0.0.1:4002"),
-        (GatewayProcess(False, None, [JAVA]), True, OK, "gateway process java (pid 7)"),
+        (GatewayProcess(True, None, [JAVA]), False, DEGRADED, "gateway process: java (pid 7), does not listen at 127.0.0.1:4002"),
+        (GatewayProcess(False, None, [JAVA]), True, OK, "gateway process: java (pid 7)"),
         (GatewayProcess(True, None, []), False, UNHEALTHY, "no gateway process found on this machine"),
         (GatewayProcess(False, None, []), False, UNKNOWN, "no gateway process found on this machine"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import shutil
 import tempfile
@@ -11,11 +12,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from v6cli.errors import BadConfiguration
 from v6cli.simulator.scenario import PositionSpec, Scenario, StrategySpec
 from v6cli.simulator.server import Gateway
 from v6cli.simulator.world import Process, World
 
-from .faults import Mishap, drawn
+from .faults import STATES, Mishap, drawn
 from .trader import CLIENT_ID, Task, Trader
 
 #: Virtual seconds in which things go wrong, and in which everything must come right afterwards.
@@ -61,7 +63,7 @@ def draw(world: World, *, everything: bool = False) -> Schedule:
         for number, since in enumerate(sorted(chance.uniform(0, TROUBLE) for _ in range(chance.randint(3, 8))))
     ]
     if chance.random() < 0.4:
-        tasks.append(Task(len(tasks), 0.0, "SPY", "BUY", 2, closes_vertical=True))
+        tasks.insert(0, Task(len(tasks), chance.uniform(0, 20), "IWM", "BUY", 2, closes_vertical=True))
     deaths = [
         (
             chance.uniform(0, TROUBLE),
@@ -138,7 +140,7 @@ class _Play:
     # What befalls.
 
     def _start(self) -> None:
-        self._trader = Trader(self._file, PORT, self.schedule.tasks, self._halted, self.schedule.patience, self._bug)
+        self._trader = Trader(self._file, PORT, self.schedule.tasks, self._halted, self.schedule.patience, TROUBLE + 30, self._bug)
         self._death: tuple[str, int] | None = None
         self._process = self.world.process("trader", self._trader.run, dies_at=self._dies_at)
 
@@ -185,7 +187,10 @@ class _Play:
     async def _mishaps(self) -> None:
         for mishap in self.schedule.mishaps:
             await asyncio.sleep(max(0.0, mishap.at - self.world.seconds))
-            self._gateway.faults.set(mishap.name, **mishap.parameters)
+            with contextlib.suppress(BadConfiguration):  # a moment that cannot happen now, such as a trade of what is not held
+                connected = CLIENT_ID in self._gateway.clients
+                self._gateway.faults.set(mishap.name, **mishap.parameters)
+                self.met[mishap.name] += connected and mishap.name in STATES
 
     def _resume(self) -> None:
         self._halt_stands = False
@@ -239,6 +244,11 @@ def _scenario(seed: int) -> Scenario:
     return Scenario(
         seed=seed % 1000 + 1,
         cancel_seconds=0.3,
-        positions=[PositionSpec("SPY", 100.0), PositionSpec("IWM", -50.0), PositionSpec("QQQ", 20.0)],
-        strategies=[StrategySpec("vertical", "SPY", "held", quantity=2)],
+        positions=[
+            PositionSpec("SPY", 100.0),
+            PositionSpec("IWM", -50.0),
+            PositionSpec("QQQ", 20.0),
+            PositionSpec("SPY", -1.0, right="P", expiry="monthly", strike="spot-5%"),
+        ],
+        strategies=[StrategySpec("vertical", "IWM", "held", quantity=2)],
     )

@@ -53,9 +53,9 @@ class Lost(GatewayUnavailable):
 
 
 class Trader:
-    """One life of the trader; what it knows is in ``file``."""
+    """One life of the trader; what it knows is in ``file``. At ``ends`` it looks at its positions and is done."""
 
-    def __init__(self, file: Path, port: int, tasks: list[Task], halted: Path, patience: float, bug: str = "") -> None:
+    def __init__(self, file: Path, port: int, tasks: list[Task], halted: Path, patience: float, ends: float, bug: str = "") -> None:
         assert bug in {"", *BUGS}
         self.file = file
         self.tasks = tasks
@@ -64,6 +64,7 @@ class Trader:
         self._port = port
         self._halted = halted
         self._patience = patience
+        self._ends = ends
         self._bug = bug
         self._client: Client
         self._statuses: dict[int, tuple[str, float]] = {}
@@ -96,6 +97,7 @@ class Trader:
                 await self._until(task.since)
                 while (left := task.quantity - self._filled(task)) > 0:
                     await self._attempt(task, left)
+            await self._until(self._ends)
             self.positions = {row.contract.conId: row.position for row in await self._client.positions() if row.position}
             self.done = True
         finally:

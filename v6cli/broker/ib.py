@@ -78,6 +78,8 @@ class Client:
         self._ib.RaiseRequestErrors = True
         self._ib.TimezoneTWS = time_zone  # of times that the gateway writes without one; this machine's would be a guess
         self._ib.client.MaxRequests = 0
+        # On 1102 the library would ask for the account summary again, past our share of messages and without reading the answer.
+        self._ib.errorEvent -= self._ib._onError
         self._ib.errorEvent += self._on_message
 
     async def connect(self, host: str, port: int, client_id: int) -> None:

@@ -56,7 +56,7 @@ def contract(raw: Any) -> Contract:
         raise Unavailable(
             f"the gateway's answer cannot be used: the option {own.local_symbol or own.symbol} (contract {own.con_id}) "
             f"has no {', no '.join(lacking)}",
-            next_step="v6 sync --force asks again; if it stays so, look at the contract in TWS",
+            next_step="look at the contract in TWS, then: v6 sync --force",
         )
     return own
 

@@ -50,11 +50,13 @@ def gateway_process(found: GatewayProcess, settings: Settings, *, answers: bool)
     place = f"{settings.gateway.host}:{settings.gateway.port}"
     running = ", ".join(_named(one.name, one.pid) for one in found.running)
     if found.listens:
-        return Finding("gateway process", Status.OK, f"gateway process {_named(found.listens.name, found.listens.pid)} listens at {place}")
+        return Finding(
+            "gateway process", Status.OK, f"gateway process: {_named(found.listens.name, found.listens.pid)}, listens at {place}"
+        )
     if running and answers:
-        return Finding("gateway process", Status.OK, f"gateway process {running}")
+        return Finding("gateway process", Status.OK, f"gateway process: {running}")
     if running:
-        return Finding("gateway process", Status.DEGRADED, f"gateway process {running} runs and does not listen at {place}")
+        return Finding("gateway process", Status.DEGRADED, f"gateway process: {running}, does not listen at {place}")
     text = "no gateway process found on this machine"
     if answers:
         return Finding("gateway process", Status.OK, f"{text}: what answers at {place} runs elsewhere")
@@ -62,7 +64,7 @@ def gateway_process(found: GatewayProcess, settings: Settings, *, answers: bool)
 
 
 def _named(name: str, pid: int | None) -> str:
-    return f"{name} (pid {'unknown' if pid is None else pid})"
+    return name if pid is None else f"{name} (pid {pid})"
 
 
 def gateway(facts: GatewayFacts, settings: Settings, now: datetime) -> list[Finding]:

@@ -25,7 +25,7 @@ _READ_ONLY = "Error validating request.-'bN' : cause - The API interface is curr
 
 def open_orders(connection: Connection, _request: Request) -> None:
     """5: this client's own working orders."""
-    if connection.gateway.faults.each("read-only"):
+    if connection.gateway.faults.strikes("read-only") is not None:
         connection.error(-1, 321, _READ_ONLY)
         return
     _send_open(connection, [order for order in connection.gateway.book.alive if order.client_id == connection.client_id])
@@ -55,7 +55,7 @@ def _send_open(connection: Connection, orders: Iterable[Order]) -> None:
 
 def completed_orders(connection: Connection, request: Request) -> None:
     """99: today's orders that have come to their end; with its flag set, only those of API clients."""
-    if connection.gateway.faults.each("read-only"):
+    if connection.gateway.faults.strikes("read-only") is not None:
         connection.error(-1, 321, _READ_ONLY)
         return
     api_only = request.boolean()
@@ -158,7 +158,7 @@ def cancel_everything(connection: Connection, _request: Request) -> None:
 
 
 def _refuse_when_read_only(connection: Connection) -> None:
-    if connection.gateway.faults.each("read-only"):
+    if connection.gateway.faults.strikes("read-only") is not None:
         raise Refused(321, _READ_ONLY)
 
 
