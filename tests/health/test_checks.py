@@ -163,7 +163,7 @@ def test_a_link_that_is_lost_while_ib_resets_its_servers_is_degraded_and_says_un
     found = checks.gateway(gateway(link_lost=True), OWN, now)
     (lost,) = [one for one in found if one.status is not OK]
     assert lost.status is DEGRADED and exit_code(found) == 1
-    assert "(1100)" in lost.text and "IB resets its servers until 2026-11-25 01:45:00 EST" in lost.text
+    assert "lost its connection to IB" in lost.text and "IB resets its servers until 2026-11-25 01:45:00 EST" in lost.text
     assert lost.advice.startswith("wait until 2026-11-25 01:45:00 EST; if it lasts past it, ")
 
 

@@ -46,11 +46,12 @@ def _between(least: float, most: float) -> Draw:
 #: What others trade: not the symbol whose vertical is to be closed.
 STOCKS = ("SPY", "QQQ")
 
-#: What can befall a trader, and how it is drawn.
-DRAWS: dict[str, Draw] = {
+_ANSWERS: dict[str, Draw] = {
     "withhold-end": _lasting(answer=_one_of("open-orders", "completed-orders", "executions", "positions", "account")),
     "read-only": _lasting(),
-    # the link
+}
+
+_LINK: dict[str, Draw] = {
     "drop-connections": _with(),
     "refuse-logins": _lasting(how=_one_of("close", "greeting", "silent")),
     "competing-login": _lasting(takes_over=_one_of(True, False)),
@@ -62,7 +63,9 @@ DRAWS: dict[str, Draw] = {
     "ids-roll-back": _lasting(),
     "second-account": _lasting(),
     "other-account": _lasting(),
-    # orders
+}
+
+_ORDERS: dict[str, Draw] = {
     "reject-orders": _counted(first=_one_of("status", "error")),
     "warn-orders": _counted(code=_one_of(399, 404, 161, 10148, 201, 2109)),
     "stuck-submitting": _lasting(),
@@ -75,7 +78,9 @@ DRAWS: dict[str, Draw] = {
     "fills-first": _lasting(),
     "statuses-missing": _lasting(),
     "statuses-repeated": _lasting(),
-    # the account
+}
+
+_ACCOUNT: dict[str, Draw] = {
     "positions-lag": _lasting(by=_between(1, 20)),
     "duplicate-executions": _lasting(),
     "corrected-executions": _with(),
@@ -88,13 +93,20 @@ DRAWS: dict[str, Draw] = {
 }
 
 
+_GROUPS = (_ANSWERS, _LINK, _ORDERS, _ACCOUNT)
+
+#: What can befall a trader, and how it is drawn.
+DRAWS: dict[str, Draw] = {name: draw for group in _GROUPS for name, draw in group.items()}
+
 #: Faults that are a state of the gateway: met once they are set while the trader is connected.
 STATES = {"competing-login", "silent", "stop-reading", "link-lost", "delay", "nightly-restart", "second-account", "other-account"}
 
 
 def drawn(chance: Random, length: float, *, everything: bool = False) -> list[Mishap]:
     """The mishaps of one schedule, in order: of a random subset of the faults, or of all of them."""
-    names = list(DRAWS) if everything else sorted(chance.sample(list(DRAWS), chance.randint(0, min(5, len(DRAWS)))))
+    names = list(DRAWS)
+    if not everything:
+        names = [name for group in _GROUPS for name in chance.sample(list(group), chance.choice([0, 0, 1, 2]))]
     found = [
         Mishap(round(chance.uniform(0, length), 3), name, DRAWS[name](chance)) for name in names for _ in range(chance.choice([1, 1, 2, 3]))
     ]

@@ -84,7 +84,7 @@ def gateway(facts: GatewayFacts, settings: Settings, now: datetime) -> list[Find
 
 def link_lost(reset_ends: datetime | None) -> Finding:
     """A gateway that answers and has lost IB: expected for a while, until ``reset_ends``, where IB resets its servers."""
-    text = "the gateway has lost its connection to IB (1100)"
+    text = "the gateway has lost its connection to IB"
     if reset_ends is None:
         return Finding("gateway", Status.UNHEALTHY, text, advice="wait for 1101 or 1102, or check the network")
     until = clock.show(reset_ends)
