@@ -46,7 +46,7 @@ def socket_of(home: Home, own: Settings) -> Path:
     if own.profile != "demo" or not own.gateway.simulated:
         why = f"profile {own.profile}" if own.profile != "demo" else "gateway.simulated = false"
         raise Refused(
-            f"{home} has no simulated gateway ({why}): nothing can be made to fail there", next_step="v6 demo makes a home with one"
+            f"{home} has no simulated gateway ({why}): nothing can be made to fail there", next_step="v6 demo (a home that has one)"
         )
     return home.control_socket(SERVICE)
 
