@@ -205,6 +205,15 @@ def test_a_fault_ends_after_its_count_or_its_time_and_says_so():
     assert faults.met == {"withhold-end": 2}
 
 
+def test_a_scenario_has_no_fault_that_happens_at_a_moment(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text('[[faults]]\nname = "liquidation"\n')
+    with pytest.raises(BadConfiguration, match=r"own\.toml: faults\[0\]: liquidation happens at a moment"):
+        load(path)
+    with pytest.raises(BadConfiguration, match="happens at a moment"):
+        Faults([{"name": "liquidation"}])
+
+
 def test_a_scenario_sets_its_faults_at_the_start(serve):
     async def act(gateway, _connect):
         assert gateway.faults.withholds("summary")

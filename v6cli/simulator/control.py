@@ -45,7 +45,9 @@ def socket_of(home: Home, own: Settings) -> Path:
     """Where the simulated gateway of a home listens. Raises Refused for a home that is not a demo with one."""
     if own.profile != "demo" or not own.gateway.simulated:
         why = f"profile {own.profile}" if own.profile != "demo" else "gateway.simulated = false"
-        raise Refused(f"{home} has no simulated gateway ({why}): nothing can be made to fail there", next_step="v6 demo")
+        raise Refused(
+            f"{home} has no simulated gateway ({why}): nothing can be made to fail there", next_step="v6 demo (a home that has one)"
+        )
     return home.control_socket(SERVICE)
 
 

@@ -248,7 +248,7 @@ def _explain(path: Path, error: msgspec.ValidationError) -> BadConfiguration:
 def _check(path: Path, scenario: Scenario) -> None:
     for number, entry in enumerate(scenario.faults):
         parameters: dict[str, Any] = {key: value for key, value in entry.items() if key != "name"}
-        faults.check(str(entry.get("name", "")), parameters, where=f"{path}: faults[{number}]")
+        faults.check(str(entry.get("name", "")), parameters, where=f"{path}: faults[{number}]", lasting=True)
     opened: list[PositionSpec | StrategySpec | GridSpec] = [*scenario.positions, *scenario.strategies, *scenario.grids]
     references = {spec.order_ref for spec in opened}
     for number, order in enumerate(scenario.orders):

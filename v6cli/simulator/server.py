@@ -87,10 +87,10 @@ class Gateway:
         reached = min(saved.at, now) if saved is not None else now
         self.floor = Floor(self.book, self.account, self.market, self.chains, self.quoter, self.announcer, mishaps, reached)
         self.desk = Desk(self.account, self.floor, self.announcer, mishaps, scenario.cancel_seconds)
-        self._outside = Outside(self.account, self.market, self.floor, self.desk, self.announcer, self._binds_orders_by_hand)
         self.history_pace = HistoryPace()
         self.link = Link(self)
         self.uplink = Uplink(self.desk, self.faults, self._refused)
+        self._outside = Outside(self.account, self.market, self.floor, self.desk, self.uplink, self.announcer, self._binds_orders_by_hand)
         self.managed = Managed(self.account, self.statement, self.faults, self.market)
         self.faults.changed = self._announce
         self.watch: Callable[[], None] = lambda: None

@@ -50,10 +50,9 @@ def names(value: Parameter | None) -> list[str]:
     return list(value) if isinstance(value, list) else [str(value)]
 
 
-def number(parameters: Mapping[str, Parameter], key: str, default: float) -> float:
-    """A parameter that is a number, ``default`` where it was left out."""
-    value = parameters.get(key)
-    return default if value is None else float(str(value))
+def number(parameters: Mapping[str, Parameter], key: str) -> float:
+    """A parameter that is a number."""
+    return float(str(parameters[key]))
 
 
 def word(value: Parameter) -> str:
