@@ -246,7 +246,12 @@ def trading_state(latch: Latch) -> Finding:
     if latch.state is TradingState.ACTIVE:
         return Finding("trading state", Status.OK, "trading state ACTIVE")
     age = f" for {clock.show_age((clock.wall() - latch.since).total_seconds())}" if latch.since else ""
-    return Finding("trading state", Status.DEGRADED, f"trading state {latch.state.value}{age}: {latch.reason}")
+    return Finding(
+        "trading state",
+        Status.DEGRADED,
+        f"trading state {latch.state.value}{age}: {latch.reason}",
+        advice="v6 resume --reason TEXT, once the cause is gone",
+    )
 
 
 def alerts(raised: Sequence[RaisedAlert]) -> Finding:

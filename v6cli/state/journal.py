@@ -11,7 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from v6cli import clock
-from v6cli.errors import BadInput
+from v6cli.errors import BadInput, CannotWrite
+from v6cli.files import append_durably
+from v6cli.home import Home
 from v6cli.state.moments import from_text, to_text
 
 if TYPE_CHECKING:
@@ -92,6 +94,16 @@ def end(state: State, entry: Entry, outcome: Outcome, exit_code: int, error: str
         "UPDATE journal SET ended = ?, outcome = ?, exit_code = ?, error = ?, duration = ? WHERE id = ?",
         (to_text(now), outcome, exit_code, error, duration, entry.id),
     )
+
+
+def note_beside(home: Home, argv: Sequence[str]) -> str:
+    """Note an act in a file beside a journal that cannot be written; where it is noted, or that it is not."""
+    line = {"at": to_text(clock.now()), "user": _user(), "host": os.uname().nodename, "argv": list(argv)}
+    try:
+        append_durably(home.spare_journal, msgspec.json.encode(line))
+    except CannotWrite as error:
+        return f"nor is it noted beside it: {error.message}"
+    return f"noted in {home.spare_journal}"
 
 
 def mark_interrupted(state: State, lives: Callable[[str], bool]) -> list[Entry]:
