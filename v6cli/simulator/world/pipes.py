@@ -232,8 +232,9 @@ class Listener(asyncio.AbstractServer):
         return ("127.0.0.1", self.port)
 
     def close(self) -> None:
-        self._network.listeners.pop(self.port, None)
-        self._closed()
+        if self.is_serving():
+            del self._network.listeners[self.port]
+            self._closed()
 
     async def wait_closed(self) -> None:
         pass
@@ -275,16 +276,23 @@ class Network:
             self._last_port += 1
             port = self._last_port
         found = self.listeners.get(port)
-        if found is not None and (found.process is None or found.process.alive):
+        if found is not None:
             raise OSError(98, "Address already in use")
         listener = self.listeners[port] = Listener(self, port, factory, closed)
+        if listener.process is not None:
+            listener.process.listeners.append(listener)
         return listener
+
+    def close(self) -> None:
+        """Listen nowhere any more."""
+        for listener in list(self.listeners.values()):
+            listener.close()
 
     async def connect(self, factory: Callable[[], asyncio.BaseProtocol], port: int | str) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """Raises ConnectionRefusedError where nobody listens."""
         await clock.pause(self.weather.delay() + _APART)
         listener = self.listeners.get(port)
-        if listener is None or (listener.process is not None and not listener.process.alive):
+        if listener is None:
             raise ConnectionRefusedError(111, f"Connect call failed ({port!r})")
         self._last_port += 1
         near = End(self, factory(), running(), ("127.0.0.1", self._last_port))

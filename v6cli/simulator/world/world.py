@@ -104,7 +104,9 @@ class World:
     async def _connect_unix(self, factory: Callable[[], asyncio.BaseProtocol], path: str, **_options: Any) -> Any:
         return await self._network.connect(factory, path)
 
-    async def _listen_unix(self, factory: Callable[[], asyncio.BaseProtocol], *, sock: socket.socket, **_options: Any) -> Any:
+    async def _listen_unix(
+        self, factory: Callable[[], asyncio.BaseProtocol], _path: str | None = None, *, sock: socket.socket, **_options: Any
+    ) -> Any:
         """The socket is a real one, which holds the path; who connects in this world is led past it."""
         return self._network.listen(factory, sock.getsockname(), sock.close)
 
@@ -120,6 +122,7 @@ class World:
         for process in self.processes:
             process.kill()
             process.bury()
+        self._network.close()
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
