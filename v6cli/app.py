@@ -302,7 +302,7 @@ class App:
         run = locks.begin_run(self.home, "v6 " + " ".join(argv))
         try:
             journal.mark_interrupted(self.state, lambda identity: locks.lives(self.home, identity))
-            self.entry = journal.begin(self.state, run.identity, redact(" ".join(argv)).split(" ")[0], argv)
+            self.entry = journal.begin(self.state, run.identity, _command_words(), argv)
             outcome: journal.Outcome = "interrupted"
             code, text = 130, None
             try:
@@ -332,6 +332,13 @@ class App:
         if self._state is not None:
             self._state.close()
             self._state = None
+
+
+def _command_words() -> str:
+    """The command that runs, as its words: ``services stop``."""
+    import click
+
+    return click.get_current_context().command_path.removeprefix("v6 ")
 
 
 def program() -> list[str]:

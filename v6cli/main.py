@@ -62,6 +62,7 @@ REGISTRY = (
             Entry("restart", "Stop, then start services"),
         ),
     ),
+    Entry("journal", "What was done: who typed what, and how it ended", "Incidents"),
     Entry("halt", "Halt trading: nothing leaves but cancels", "Emergency"),
     Entry("reduce-only", "Allow closing orders only", "Emergency"),
     Entry("resume", "Loosen the trading state again", "Emergency"),

@@ -120,7 +120,7 @@ def mark_interrupted(state: State, lives: Callable[[str], bool]) -> list[Entry]:
 def entries(
     state: State, since: datetime | None = None, command: str | None = None, *, failed: bool = False, limit: int = 50
 ) -> list[Entry]:
-    """Acts, the newest first. ``command`` matches its leading words; ``failed`` leaves those that ended otherwise than done."""
+    """Acts, the newest first. ``command`` matches its leading words; ``failed`` leaves those that did not end as done."""
     where: list[str] = ["1"]
     parameters: list[str | int] = []
     if since is not None:
@@ -130,7 +130,7 @@ def entries(
         where.append("(command = ? OR substr(command, 1, ?) = ?)")
         parameters += [command, len(command) + 1, command + " "]
     if failed:
-        where.append("outcome <> 'done'")
+        where.append("outcome IS NOT 'done'")
     found = state.rows(f"SELECT {_COLUMNS} FROM journal WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?", (*parameters, limit))  # noqa: S608
     return [_entry(row) for row in found]
 
