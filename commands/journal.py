@@ -24,7 +24,7 @@ def command(app: App, identity: int | None, since: str | None, words: str | None
     When to use: to see what happened, and after a crash, what was interrupted. With an ID: everything about that act.
 
     \b
-    Exit codes: 0; 65 no such entry, or a time that cannot be read; 69 nothing is recorded yet.
+    Exit codes: 0; 65 no such entry, or no such time; 69 nothing recorded yet.
 
     \b
     Examples:
