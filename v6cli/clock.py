@@ -47,8 +47,8 @@ def replaced(seconds: Callable[[], float], monotonic: Callable[[], float], block
 def start(rate: float = 1.0, origin: datetime | None = None, since: datetime | None = None) -> None:
     """Set how home time runs: it was ``origin`` when the wall clock showed ``since``, and passes ``rate`` times as fast.
 
-    At a rate of 0 home time stands still. Called without arguments home time is wall time again. Processes that share a home pass the same three values and so
-    agree on the time.
+    At a rate of 0 home time stands still. Called without arguments home time is wall time again. Processes that share a home pass
+    the same three values and so agree on the time.
     """
     global _rate, _home_origin, _wall_origin  # noqa: PLW0603  the clock is the one piece of process-wide time
     _rate = rate
