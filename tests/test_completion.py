@@ -46,7 +46,7 @@ def complete(line: str, cwd: Path | str = "/") -> list[str]:
         ("v6 completion z", ["zsh"]),
         ("v6 gateway simulate --scenario th", ["thousand"]),
         ("v6 gateway fault no-ma", ["no-market-data"]),
-        ("v6 gateway fault farm-broken c", ["code=2103", "code=2105", "count="]),
+        ("v6 gateway fault farm-broken c", ["code=2103", "code=2105"]),
         ("v6 gateway fault farm-broken code = 210", ["2103", "2105"]),
         ("v6 gateway fault no-such c", []),
         ("v6 positions --sor", ["--sort"]),

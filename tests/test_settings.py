@@ -36,6 +36,7 @@ REFUSED = {
     "an account that is none": ('profile = "paper"\naccount = "mine"', ["account", "'mine'"]),
     "degraded before healthy": ('profile = "demo"\nsync.healthy = 900', ["sync.degraded", "900", "more than 900"]),
     "fast time in earnest": ('profile = "paper"\nclock.rate = 60', ["clock.rate", "60", "1.0"]),
+    "fast time from nowhere": ('profile = "demo"\nclock.rate = 60', ["clock.rate", "clock.origin", "begun somewhere"]),
     "an origin in earnest": ('profile = "paper"\nclock.origin = "2026-11-24T09:30:00-05:00"', ["clock.origin", "2026-11-24", "empty"]),
     "a simulated gateway in earnest": ('profile = "paper"\ngateway.simulated = true', ["gateway.simulated", "True", "false"]),
     "an origin without an offset": (

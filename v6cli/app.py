@@ -13,13 +13,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from v6cli.console.output import Output
-from v6cli.errors import BadConfiguration, Refused, Unavailable, V6Error
+from v6cli.errors import BadConfiguration, CannotWrite, Refused, Unavailable, V6Error
 
 if TYPE_CHECKING:
     from v6cli import settings as settings_module
     from v6cli.broker.connection import Connection
     from v6cli.health.gather import Facts
     from v6cli.home import Home
+    from v6cli.models import WorkingOrder
     from v6cli.procedure import Fix, Outcome, Procedure
     from v6cli.results import Result
     from v6cli.services.backend import Backend
@@ -224,23 +225,84 @@ class App:
 
         return subprocess.run([*program(), "--home", str(self.home), *argv], check=False).returncode
 
-    def say_where(self) -> None:
-        """Tell which home, profile and account a changing command works on."""
-        own = self.settings
+    async def working_orders(self) -> Sequence[WorkingOrder]:
+        """The orders of every client that work at the gateway now. Raises GatewayUnavailable."""
+        from v6cli.broker.orders import working
+
+        async with self.gateway("look") as connection:
+            return await working(connection)
+
+    def show_still_working(self) -> None:
+        """Show the orders that work at the gateway, or say why that is unknown; within two seconds."""
+        from v6cli.runbook import halt
+
+        found = self.run(halt.still_working(self.working_orders))
+        if isinstance(found, str):
+            self.output.note(f"what still works at the gateway is UNKNOWN: {found}")
+        else:
+            self.output.show(halt.orders(found))
+
+    def say_where(self, *, emergency: bool = False) -> None:
+        """Tell which home, profile and account a changing command works on; an emergency goes on where settings cannot be read."""
+        try:
+            own = self.settings
+        except BadConfiguration as error:
+            if not emergency:
+                raise
+            self.output.note(error.message)
+            kept = self._last_settings()
+            if kept is None:
+                return
+            own = kept
         self.output.note(f"home {self.home}  profile {own.profile}  account {own.account or 'not pinned'}")
 
+    def _last_settings(self) -> settings_module.Settings | None:
+        """Work on with the settings that validated last; None where none were kept."""
+        from v6cli import settings
+
+        kept = settings.last(self.home)
+        if kept is None:
+            self.output.note(f"home {self.home}  its settings are unknown")
+            return None
+        settings.start_clock(kept)
+        self.__dict__["settings"] = kept
+        self.output.note("working with the last settings that could be used")
+        return kept
+
     @contextlib.contextmanager
-    def journaled(self) -> Iterator[None]:
-        """Write the journal before and after an act. Raises CannotWrite before anything is done."""
+    def journaled(self, *, emergency: bool = False) -> Iterator[None]:
+        """Write the journal before and after an act. Raises CannotWrite before anything is done.
+
+        An ``emergency`` is not stopped by a journal that cannot be written: it says so, and is noted in a file beside it.
+        """
+        from v6cli.state import journal
+
+        with contextlib.ExitStack() as entry:
+            try:
+                entry.enter_context(self._entered(emergency=emergency))
+            except V6Error as error:
+                if not emergency:
+                    raise
+                self.output.note(f"the journal cannot be written: {error.message}")
+                self.output.note(journal.note_beside(self.home, self._argv()))
+            yield
+
+    def _argv(self) -> list[str]:
+        from v6cli.secrets import redact
+
+        return [redact(word) for word in sys.argv[1:]]
+
+    @contextlib.contextmanager
+    def _entered(self, *, emergency: bool) -> Iterator[None]:
         from v6cli import locks
         from v6cli.secrets import redact
         from v6cli.state import journal
 
-        argv = [redact(word) for word in sys.argv[1:]]
+        argv = self._argv()
         run = locks.begin_run(self.home, "v6 " + " ".join(argv))
         try:
             journal.mark_interrupted(self.state, lambda identity: locks.lives(self.home, identity))
-            self.entry = journal.begin(self.state, run.identity, redact(" ".join(argv)).split(" ")[0], argv)
+            self.entry = journal.begin(self.state, run.identity, _command_words(), argv)
             outcome: journal.Outcome = "interrupted"
             code, text = 130, None
             try:
@@ -256,7 +318,12 @@ class App:
                 outcome, code, text = "failed", 70, redact(f"{type(error).__name__}: {error}")
                 raise
             finally:
-                journal.end(self.state, self.entry, outcome, code, text)
+                try:
+                    journal.end(self.state, self.entry, outcome, code, text)
+                except CannotWrite as error:
+                    if not emergency:
+                        raise
+                    self.output.note(f"the journal does not say how it ended: {error.message}")
         finally:
             run.end()
 
@@ -265,6 +332,13 @@ class App:
         if self._state is not None:
             self._state.close()
             self._state = None
+
+
+def _command_words() -> str:
+    """The command that runs, as its words: ``services stop``."""
+    import click
+
+    return click.get_current_context().command_path.removeprefix("v6 ")
 
 
 def program() -> list[str]:

@@ -48,8 +48,8 @@ def replaced(seconds: Callable[[], float], monotonic: Callable[[], float], block
 def start(rate: float = 1.0, origin: datetime | None = None, since: datetime | None = None) -> None:
     """Set how home time runs: it was ``origin`` when the wall clock showed ``since``, and passes ``rate`` times as fast.
 
-    Called without arguments home time is wall time again. Processes that share a home pass the same three values and so
-    agree on the time.
+    At a rate of 0 home time stands still. Called without arguments home time is wall time again. Processes that share a home pass
+    the same three values and so agree on the time.
     """
     global _rate, _home_origin, _wall_origin  # noqa: PLW0603  the clock is the one piece of process-wide time
     _rate = rate
@@ -88,7 +88,8 @@ async def sleep(seconds: float) -> None:
     """Wait ``seconds`` of home time."""
     import asyncio
 
-    await asyncio.sleep(seconds / _rate)
+    # What stands still never comes to its end.
+    await asyncio.sleep(seconds / _rate if _rate else float("inf"))
 
 
 async def pause(seconds: float) -> None:

@@ -39,6 +39,32 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def reserve(path: Path, size: int) -> None:
+    """Keep ``size`` bytes of the disk in a file that can be given up when it is full. Raises CannotWrite."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise CannotWrite(f"cannot reserve {size} bytes in {path}: {error.strerror}") from error
+
+
+def append_durably(path: Path, line: bytes) -> None:
+    """Add a line to a file. Raises CannotWrite."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        try:
+            os.write(descriptor, line + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise CannotWrite(f"cannot write {path}: {error.strerror}") from error
+
+
 def write_durably(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content`` at once: after a crash it is the old file or the new one. Raises CannotWrite."""
     private_folder(path.parent)

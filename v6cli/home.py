@@ -29,6 +29,8 @@ class Home:
         self.state_folder = root / "data" / "state"
         self.state = self.state_folder / "v6.sqlite"
         self.latch = self.state_folder / "latch"
+        self.latch_ballast = self.state_folder / "latch.ballast"
+        self.spare_journal = self.state_folder / "journal.spare"
         self.run = root / "run"
         self.runs = self.run / "runs"
         self.log = self.logs / "v6.log"

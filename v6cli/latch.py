@@ -1,20 +1,28 @@
 """The trading state: ACTIVE, REDUCING or HALTED.
 
-A folder beside the SQLite file, in which each halt and each reduce-only is a file of its own; that it exists is what counts.
-Any halt means HALTED, else any reduce-only means REDUCING. A folder that is missing or unreadable means HALTED: what cannot
-be read is not permission to trade.
+A folder beside the SQLite file, in which each halt and each reduce-only is a file of its own (a *mark*); that it exists is what
+counts, so a full disk cannot hollow it out. Any halt means HALTED, else any reduce-only means REDUCING. A folder that is missing
+or unreadable means HALTED: what cannot be read is not permission to trade. Tightening only adds marks; ``resume`` alone removes
+some, exactly those that its caller was shown, so that a halt that came meanwhile stands.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
 from msgspec import Struct
 
-from v6cli.files import private_folder, sync_folder
+from v6cli import clock
+from v6cli.errors import CannotWrite, Refused
+from v6cli.files import FILE_MODE, FOLDER_MODE, private_folder, reserve, sync_folder
 from v6cli.home import Home
+
+BALLAST = 256 << 10  # bytes kept for the latch on a full disk: room for some marks and the folder that names them
 
 
 class TradingState(StrEnum):
@@ -25,41 +33,159 @@ class TradingState(StrEnum):
     HALTED = "HALTED"
 
 
+_PREFIX = {TradingState.HALTED: "halt", TradingState.REDUCING: "reduce"}
+
+
+class Mark(Struct, frozen=True):
+    """One halt or reduce-only: the name of its file, and what that says of why, who and when (UTC)."""
+
+    name: str
+    state: TradingState
+    reason: str
+    who: str = ""
+    at: datetime | None = None
+
+
 class Latch(Struct, frozen=True):
-    """The state with why it holds and since when (UTC)."""
+    """The state with the marks that make it, the oldest first; ``problem`` where it holds because the folder cannot be read."""
 
     state: TradingState
-    reason: str = ""
-    since: datetime | None = None
+    marks: tuple[Mark, ...] = ()
+    problem: str = ""
+
+    @property
+    def decisive(self) -> list[Mark]:
+        """The marks of the state that holds."""
+        return [mark for mark in self.marks if mark.state is self.state]
+
+    @property
+    def reason(self) -> str:
+        """Why the state holds, in one line; empty when ACTIVE."""
+        return self.problem or "; ".join(dict.fromkeys(mark.reason for mark in self.decisive))
+
+    @property
+    def since(self) -> datetime | None:
+        """When the state began; None when ACTIVE, or unknown."""
+        return min((mark.at for mark in self.decisive if mark.at is not None), default=None)
+
+
+class _Written(Struct):
+    reason: str
+    who: str
+    at: datetime
 
 
 def make_open(home: Home) -> None:
     """Make the latch of a new home, with nothing halted. Raises CannotWrite."""
     private_folder(home.latch)
     sync_folder(home.latch.parent)
+    reserve(home.latch_ballast, BALLAST)
 
 
 def read(home: Home) -> Latch:
     """The trading state as it stands."""
     try:
-        files = sorted(home.latch.iterdir())
+        names = sorted(path.name for path in home.latch.iterdir())
     except OSError as error:
-        return Latch(TradingState.HALTED, f"the latch {home.latch} cannot be read: {error.strerror}")
-    for prefix, state in (("halt", TradingState.HALTED), ("reduce", TradingState.REDUCING)):
-        for path in files:
-            if path.name.startswith(prefix):
-                return Latch(state, _reason(path), _since(path))
-    return Latch(TradingState.ACTIVE)
+        return Latch(TradingState.HALTED, problem=f"the latch {home.latch} cannot be read: {error.strerror}")
+    found = [_mark(home.latch / name, state) for state, prefix in _PREFIX.items() for name in names if name.startswith(prefix)]
+    marks = tuple(sorted(found, key=lambda mark: (mark.at or datetime.min.replace(tzinfo=UTC), mark.name)))
+    state = next((state for state in _PREFIX if any(mark.state is state for mark in marks)), TradingState.ACTIVE)
+    return Latch(state, marks)
 
 
-def _reason(path: Path) -> str:
+def tighten(home: Home, state: TradingState, reason: str, who: str) -> Mark:
+    """Add a halt or a reduce-only, durably. Raises CannotWrite where it is not recorded, or may not outlive a crash of the machine."""
+    import msgspec
+
+    at = clock.wall()
+    name = f"{_PREFIX[state]}-{at:%Y%m%dT%H%M%S.%f}-{os.getpid()}"
+    content = msgspec.json.encode(_Written(reason, who, at))
     try:
-        return path.read_text("utf-8", errors="replace").strip() or "no reason recorded"
+        if home.latch.is_dir():
+            _add(home, home.latch / name, content)
+        else:
+            _make_shut(home, name, content)
+    except OSError as error:
+        raise CannotWrite(f"the latch {home.latch} cannot be written: {error.strerror}") from error
+    return Mark(name, state, reason, who, at)
+
+
+def resume(home: Home, seen: Latch, to: TradingState, reason: str, who: str) -> Latch:
+    """Remove the marks of ``seen``, or with ``to`` REDUCING its halts only; the state after it, whatever came meanwhile.
+
+    Raises Refused where the latch cannot be read though it is there, CannotWrite.
+    """
+    if seen.problem and home.latch.exists():
+        raise Refused(f"{seen.problem}: nobody can say what is halted", next_step=f"ls -ld {home.latch}")
+    if to is TradingState.REDUCING and not any(mark.state is to for mark in seen.marks):
+        tighten(home, to, reason, who)
+    elif seen.problem:
+        make_open(home)
+    try:
+        for mark in seen.marks:
+            if mark.state is not to:
+                (home.latch / mark.name).unlink(missing_ok=True)
+        sync_folder(home.latch)
+    except OSError as error:
+        raise CannotWrite(f"the latch {home.latch} cannot be written: {error.strerror}") from error
+    with contextlib.suppress(CannotWrite):  # a full disk does not keep anybody from trading; the next halt still has its own file
+        reserve(home.latch_ballast, BALLAST)
+    return read(home)
+
+
+def _add(home: Home, path: Path, content: bytes) -> None:
+    """Make the file of a mark. Its name is what counts: that its content does not fit is no reason to lose it."""
+    try:
+        descriptor = _create(path)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        home.latch_ballast.unlink(missing_ok=True)
+        descriptor = _create(path)
+    try:
+        with contextlib.suppress(OSError):
+            os.write(descriptor, content)
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_folder(path.parent)
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+
+
+def _make_shut(home: Home, name: str, content: bytes) -> None:
+    """Make a latch that is missing with its first mark inside: an empty one, be it for an instant, would mean ACTIVE."""
+    draft = home.latch.with_name(f".{name}.draft")
+    private_folder(draft.parent)
+    draft.mkdir(FOLDER_MODE)
+    _add(home, draft / name, content)
+    try:
+        draft.rename(home.latch)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+        _add(home, home.latch / name, content)  # somebody else was quicker
+    sync_folder(draft.parent)
+
+
+def _mark(path: Path, state: TradingState) -> Mark:
+    import msgspec
+
+    try:
+        content = path.read_bytes()
+        written = msgspec.json.decode(content, type=_Written)
+        return Mark(path.name, state, written.reason, written.who, written.at)
     except OSError:
-        return "no reason readable"
+        return Mark(path.name, state, "no reason readable")
+    except msgspec.MsgspecError:
+        # Made by hand, or by a full disk: a file is a halt, whatever it says.
+        return Mark(path.name, state, content.decode("utf-8", "replace").strip()[:200] or "no reason recorded", at=_touched(path))
 
 
-def _since(path: Path) -> datetime | None:
+def _touched(path: Path) -> datetime | None:
     try:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except OSError:

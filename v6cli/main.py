@@ -62,6 +62,11 @@ REGISTRY = (
             Entry("restart", "Stop, then start services"),
         ),
     ),
+    Entry("journal", "What was done: who typed what, and how it ended", "Incidents"),
+    Entry("halt", "Halt trading: nothing leaves but cancels", "Emergency"),
+    Entry("reduce-only", "Allow closing orders only", "Emergency"),
+    Entry("resume", "Loosen the trading state again", "Emergency"),
+    Entry("trading-state", "ACTIVE, REDUCING or HALTED, and why", "Emergency"),
     Entry("demo", "A running system to try things in", "System"),
     Entry("init", "Make a new home", "System"),
     Entry(

@@ -372,6 +372,12 @@ def _senseless(settings: Settings) -> Iterator[tuple[bool, Sequence[str], str]]:
     yield degraded <= healthy, ("sync.healthy", "sync.degraded"), f"degraded must be longer than healthy; allowed is more than {healthy:g}"
     real = "time is real in every profile but demo; allowed is"
     yield in_earnest and settings.clock.rate != 1, ("clock.rate",), f"{real} 1.0"
+    own_clock = settings.clock
+    yield (
+        own_clock.rate != 1 and not (own_clock.origin and own_clock.since),
+        ("clock.rate", "clock.origin", "clock.since"),
+        "at another rate home time must have begun somewhere; set origin and since first",
+    )
     for key, text in (("clock.origin", settings.clock.origin), ("clock.since", settings.clock.since)):
         yield in_earnest and bool(text), (key,), f"{real} an empty text"
         yield not _is_moment(text), (key,), "no moment; allowed is 2026-11-24T09:30:00-05:00, with its offset"

@@ -11,7 +11,7 @@ from v6cli import settings
 from v6cli.errors import GatewayUnavailable, Refused
 from v6cli.health import checks
 from v6cli.health.gather import GatewayFacts, GatewayProcess, Machine
-from v6cli.latch import Latch, TradingState
+from v6cli.latch import Latch, Mark, TradingState
 from v6cli.models import Account, Contract, Greeks, GreekSource, Position, Severity
 from v6cli.procedure import Status, exit_code
 from v6cli.services.backend import ServiceState
@@ -163,7 +163,7 @@ def test_a_link_that_is_lost_while_ib_resets_its_servers_is_degraded_and_says_un
     found = checks.gateway(gateway(link_lost=True), OWN, now)
     (lost,) = [one for one in found if one.status is not OK]
     assert lost.status is DEGRADED and exit_code(found) == 1
-    assert "(1100)" in lost.text and "IB resets its servers until 2026-11-25 01:45:00 EST" in lost.text
+    assert "lost its connection to IB" in lost.text and "IB resets its servers until 2026-11-25 01:45:00 EST" in lost.text
     assert lost.advice.startswith("wait until 2026-11-25 01:45:00 EST; if it lasts past it, ")
 
 
@@ -280,7 +280,9 @@ def test_alerts(raised: list[RaisedAlert], status: Status) -> None:
     ("state", "status"), [(TradingState.ACTIVE, OK), (TradingState.REDUCING, DEGRADED), (TradingState.HALTED, DEGRADED)]
 )
 def test_the_trading_state(state: TradingState, status: Status) -> None:
-    found = checks.trading_state(Latch(state, "because", NOW))
+    found = checks.trading_state(
+        Latch(state, (Mark("halt-1" if state is TradingState.HALTED else "reduce-1", state, "because", "ann", NOW),))
+    )
     assert found.status is status and state.value in found.text and ("because" in found.text) == (status is DEGRADED)
 
 

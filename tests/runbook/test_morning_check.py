@@ -114,6 +114,17 @@ def test_a_read_only_gateway_is_unhealthy(served: Served, v6) -> None:
     assert [row["status"] for rows in steps.values() for row in rows if "read-only" in str(row["finding"])] == ["unhealthy"]
 
 
+@pytest.mark.parametrize("command", ["health", "morning-check"])
+def test_a_link_that_was_lost_before_anybody_looked_is_found(served: Served, v6, command: str) -> None:
+    """Nobody tells who connects then: the gateway answers, from memory."""
+    v6("sync", "--force", cwd=served.home.root, check=0)
+    v6("config", "set", "gateway.timeout", "1", cwd=served.home.root, check=0)
+    served.call(served.gateway.faults.set, "link-lost")
+    code, steps, seconds = check(v6, served, command)
+    assert (code, seconds < 10) == (2, True), seconds
+    assert [row["status"] for rows in steps.values() for row in rows if "lost its connection to IB" in str(row["finding"])] == ["unhealthy"]
+
+
 def test_each_run_leaves_one_record_of_its_result(served: Served, v6) -> None:
     from v6cli.state import runs
     from v6cli.state.database import open_read_only

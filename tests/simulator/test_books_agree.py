@@ -36,10 +36,11 @@ SCENARIO = Scenario(
 
 FAULTS = [
     ("reject-orders", {"count": 1}),
+    ("held-for-locate", {"seconds": 15}),
     ("stuck-submitting", {"count": 2}),
     ("stuck-submitting", {"seconds": 20}),
-    ("stuck-cancelling", {"fills": "no"}),
-    ("stuck-cancelling", {"fills": "yes", "count": 1}),
+    ("stuck-cancelling", {"fills": False}),
+    ("stuck-cancelling", {"fills": True, "count": 1}),
     ("cancels-unanswered", {}),
     ("cancels-cross-fills", {}),
     ("combos-rest", {"count": 1}),
@@ -60,22 +61,38 @@ FAULTS = [
     ("liquidation", {}),
 ]
 
-acts = st.one_of(
-    st.tuples(
+
+def place(quantities, types, offsets, times):
+    return st.tuples(
         st.just("place"),
         st.sampled_from([*((contract, ()) for contract in SINGLE), *((combo("SPY"), legs) for legs in SPREADS)]),
         st.sampled_from(["BUY", "SELL"]),
-        st.sampled_from([1, 2, 7, 100]),
-        st.sampled_from(["LMT", "MKT", "STP", "STP LMT"]),
-        st.floats(-3, 3),
-        st.sampled_from(["DAY", "GTC", "IOC"]),
+        st.sampled_from(quantities),
+        st.sampled_from(types),
+        offsets,
+        st.sampled_from(times),
         st.sampled_from(["", "", "group"]),
         st.integers(0, 3),
         st.booleans(),
+        st.sampled_from([1, 1, 1, 7]),
+        st.booleans(),
+    )
+
+
+def sound():
+    return place([1, 2, 7, 100], ["LMT", "MKT", "STP", "STP LMT"], st.floats(-3, 3), ["DAY", "GTC", "IOC"])
+
+
+acts = st.one_of(
+    sound(),
+    sound(),
+    place(
+        [1, 100, 0, -1, 1.5, 20_001, 1e299], ["LMT", "STP", "TRAIL", ""], st.sampled_from([None, -1e299, 1e299, 0.0]), ["DAY", "GTD", ""]
     ),
     st.tuples(st.just("modify"), st.integers(1, 12), st.sampled_from([1, 3, 200]), st.floats(-3, 3)),
     st.tuples(st.just("cancel"), st.integers(1, 12)),
     st.tuples(st.just("cancel all")),
+    st.tuples(st.just("set"), st.sampled_from(FAULTS)),
     st.tuples(st.just("set"), st.sampled_from(FAULTS)),
     st.tuples(st.just("heal")),
     st.tuples(st.just("wait"), st.sampled_from([1, 10, 300, 86_400, 4 * 86_400])),
@@ -85,10 +102,10 @@ acts = st.one_of(
 class Conversation:
     """Does acts to a gateway's desk, and checks its books after each."""
 
-    def __init__(self, at):
+    def __init__(self, at, market="always"):
         self._at, self._seconds, self._tickets = at, 0, {}
         at(TUESDAY, rate=1e-9)
-        self.gateway = Gateway(SCENARIO)
+        self.gateway = Gateway(replace(SCENARIO, market=market))
         self._fill, self.gateway.floor.fill = self.gateway.floor.fill, self._checked_fill
         self.gateway.account.forget_before = lambda day: None  # every execution is needed for the sums
         account = self.gateway.account
@@ -111,13 +128,13 @@ class Conversation:
         assert order.stop is None or order.triggered
         self._fill(order, quantity, price, quotes, moment)
 
-    def _place(self, what, action, quantity, type_, offset, tif, group, parent, transmit):
+    def _place(self, what, action, quantity, type_, offset, tif, group, parent, transmit, client, outside_rth):
         contract, legs = what
         price = self._price(contract, legs, offset)
         id_ = len(self._tickets) + 1
         ticket = Ticket(
             id_,
-            1,
+            client,
             contract,
             legs,
             action,
@@ -128,7 +145,7 @@ class Conversation:
             tif,
             "",
             "x",
-            False,
+            outside_rth,
             parent if parent < id_ else 0,
             group,
             1 + id_ % 3,
@@ -138,6 +155,8 @@ class Conversation:
         self.gateway.desk.place(ticket, clock.now())
 
     def _price(self, contract, legs, offset):
+        if offset is None:
+            return None
         gateway, now = self.gateway, clock.now()
         contracts = [gateway.chains.by_id(leg.con_id) for leg in legs] or [contract]
         ratios = [leg.signed_ratio for leg in legs] or [1]
@@ -147,12 +166,13 @@ class Conversation:
 
     def _modify(self, id_, quantity, offset):
         ticket = self._tickets.get(id_)
-        if ticket is not None and self.gateway.book.working(1, id_) is not None:
+        if ticket is not None and self.gateway.book.working(ticket.client_id, id_) is not None:
             price = self._price(ticket.contract, ticket.legs, offset)
             self.gateway.desk.place(replace(ticket, quantity=quantity, limit=price, stop=price), clock.now())
 
     def _cancel(self, id_):
-        self.gateway.desk.cancel(1, id_, clock.now())
+        ticket = self._tickets.get(id_)
+        self.gateway.desk.cancel(ticket.client_id if ticket is not None else 1, id_, clock.now())
 
     def _cancel_all(self):
         self.gateway.desk.cancel_everything(clock.now())
@@ -212,10 +232,10 @@ class Conversation:
             assert (order.status == "Filled") is (order.filled == order.quantity and not order.alive) or order.status == "Cancelled"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.lists(acts, min_size=1, max_size=25))
-def test_the_books_agree_after_any_sequence_of_orders(at, sequence):
-    conversation = Conversation(at)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.sampled_from(["always", "exchange"]), st.lists(acts, min_size=1, max_size=25))
+def test_the_books_agree_after_any_sequence_of_orders(at, market, sequence):
+    conversation = Conversation(at, market)
     conversation.check()
     for act in sequence:
         conversation.do(act)
@@ -232,3 +252,32 @@ def test_the_same_sequence_has_the_same_outcome(at, sequence):
             conversation.do(act)
         outcomes.append((conversation.gateway.account.own_fills, conversation.gateway.book.ended, conversation.gateway.account.cash))
     assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_the_books_agree_under_each_fault(at, fault):
+    def order(what, action, quantity, type_, offset=0.0, tif="GTC"):
+        return ("place", what, action, quantity, type_, offset, tif, "", 0, True, 1, False)
+
+    stock, spread = (SINGLE[0], ()), (combo("SPY"), SPREADS[0])
+    trading = [order(stock, "BUY", 100, "MKT"), order(spread, "BUY", 7, "MKT"), order((SINGLE[2], ()), "SELL", 2, "MKT")]
+    resting = [order(stock, "BUY", 50, "LMT", -3.0), order(spread, "BUY", 2, "LMT", -2.0)]
+    conversation = Conversation(at)
+    for act in [
+        *trading,
+        ("wait", 10),
+        ("set", fault),
+        *trading,
+        *resting,
+        ("cancel", 7),
+        ("modify", 8, 3, 1.0),
+        ("wait", 10),
+        ("cancel all",),
+        ("heal",),
+        ("wait", 10),
+        ("cancel all",),
+    ]:
+        conversation.do(act)
+        conversation.check()
+    assert conversation.gateway.faults.met.get(fault[0]), "it has bitten"
+    assert conversation.gateway.book.alive == []

@@ -31,13 +31,13 @@ def test_a_fault_is_set_seen_and_healed_in_a_demo_and_journaled(demo) -> None:
     assert stat.S_IMODE(demo.home.control_socket("ib-gateway").stat().st_mode) == 0o600
     assert held(demo.v6("gateway", "fault", "-o", "json", check=0)) == {}
     try:
-        done = demo.v6("gateway", "fault", "missing-greeks", "of=NONE,NEITHER", "count=3", "-o", "json", check=0)
-        assert held(done) == {"missing-greeks": "of=NONE,NEITHER 3 left"}
-        demo.v6("gateway", "fault", "another-session", "of=NONE", "seconds=900", check=0)
+        done = demo.v6("gateway", "fault", "withhold-end", "answer=chains", "count=3", "-o", "json", check=0)
+        assert held(done) == {"withhold-end": "answer=chains 3 left"}
+        demo.v6("gateway", "fault", "another-session", "of=NONE,NEITHER", "seconds=900", check=0)
         seen = held(demo.v6("gateway", "fault", "--list", "-o", "json", check=0))
-        assert seen.keys() == {"missing-greeks", "another-session"}
-        assert seen["another-session"].startswith("of=NONE until 20")
-        assert held(demo.v6("gateway", "fault", "missing-greeks", "--clear", "-o", "json", check=0)).keys() == {"another-session"}
+        assert seen.keys() == {"withhold-end", "another-session"}
+        assert seen["another-session"].startswith("of=NONE,NEITHER until 20")
+        assert held(demo.v6("gateway", "fault", "withhold-end", "--clear", "-o", "json", check=0)).keys() == {"another-session"}
         assert "no fault holds" in demo.v6("gateway", "fault", "--clear", check=0).stdout
         assert held(demo.v6("gateway", "fault", "-o", "json", check=0)) == {}
     finally:
@@ -82,11 +82,12 @@ def test_only_a_demo_s_simulated_gateway_takes_faults(v6, folder: Path, demo_hom
     ("argv", "kind", "said"),
     [
         (("read-onyl",), UsageError, "did you mean read-only?"),
-        (("read-only", "code=1"), UsageError, "one of count, seconds"),
-        (("read-only", "count"), UsageError, "KEY=VALUE"),
+        (("withhold-end", "code=1"), UsageError, "one of answer, count, seconds"),
+        (("read-only", "count=1"), UsageError, "one of seconds"),
+        (("read-only", "seconds"), UsageError, "KEY=VALUE"),
         (("farm-broken", "code=2103", "code=2105"), UsageError, "commas"),
         (("farm-broken", "code=1"), BadInput, "2103, 2105"),
-        (("read-only", "count=0"), BadInput, "a whole number above 0"),
+        (("withhold-end", "count=0"), BadInput, "a whole number above 0"),
         (("read-only", "seconds=soon"), BadInput, "above 0"),
     ],
 )
@@ -96,8 +97,14 @@ def test_words_that_mean_nothing_are_named_with_what_does(argv, kind, said) -> N
     assert said in caught.value.next_step
 
 
+def test_what_is_done_to_a_home_s_gateway_is_not_done_past_its_journal(v6, demo_home: Home) -> None:
+    path = demo_home.control_socket("ib-gateway")
+    refused = v6("gateway", "fault", "read-only", "--control", path, check=64)
+    assert f"v6 --home {demo_home} gateway fault" in refused.stderr
+
+
 def test_contradictions_are_usage_errors(v6) -> None:
-    for argv in (("--list", "--clear"), ("--list", "read-only"), ("read-only", "count=1", "--clear")):
+    for argv in (("--list", "--clear"), ("--list", "read-only"), ("read-only", "seconds=1", "--clear")):
         v6("gateway", "fault", *argv, check=64)
 
 

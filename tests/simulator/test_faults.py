@@ -179,8 +179,9 @@ def test_faults_are_checked_by_name_parameter_and_value():
         ("withhold-end", {"of": "x"}),
         ("withhold-end", {"answer": "x"}),
         ("farm-broken", {"code": 2104}),
-        ("read-only", {"count": 0}),
-        ("read-only", {"count": 1.5}),
+        ("withhold-end", {"count": 0}),
+        ("read-only", {"count": 1}),
+        ("withhold-end", {"count": 1.5}),
         ("read-only", {"seconds": "soon"}),
         ("read-only", {"seconds": float("nan")}),
     ):
@@ -202,6 +203,15 @@ def test_a_fault_ends_after_its_count_or_its_time_and_says_so():
     assert not faults.each("read-only") and not faults.held
     assert heard[2:] == [("withhold-end", False, [{"answer": "positions"}]), ("read-only", False, [{}])]
     assert faults.met == {"withhold-end": 2}
+
+
+def test_a_scenario_has_no_fault_that_happens_at_a_moment(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text('[[faults]]\nname = "liquidation"\n')
+    with pytest.raises(BadConfiguration, match=r"own\.toml: faults\[0\]: liquidation happens at a moment"):
+        load(path)
+    with pytest.raises(BadConfiguration, match="happens at a moment"):
+        Faults([{"name": "liquidation"}])
 
 
 def test_a_scenario_sets_its_faults_at_the_start(serve):

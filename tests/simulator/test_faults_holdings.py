@@ -290,6 +290,28 @@ def test_ib_closes_positions_by_itself_and_marks_it(serve, frozen, until):
     serve(HELD, act)
 
 
+def test_what_happens_while_the_link_is_lost_is_learnt_when_it_is_back(serve, spy, market, heard, frozen, until):
+    async def act(gateway, connect):
+        client = await connect()
+        gateway.faults.set("late-commissions", by=5)
+        client.placeOrder(spy, market("BUY", 10))
+        await settled(client)
+        told = heard(client, 59, 61)
+        gateway.faults.set("link-lost")
+        gateway.faults.set("liquidation", of="SPY")
+        gateway.faults.set("liquidation", of="QQQ")
+        frozen(60)
+        await client.reqExecutionsAsync()
+        assert gateway.account.holdings[756733].quantity == 10
+        assert [fields[0] for fields in told] == ["59"], "only what was asked for"
+        gateway.faults.clear("link-lost")
+        frozen(70)
+        await until(lambda: client.positions() == [])
+        assert [fill.execution.liquidation for fill in await client.reqExecutionsAsync()] == [0, 1]
+
+    serve(RICH, act)
+
+
 def test_nothing_that_happens_outside_is_undone_by_a_restart(serve, frozen, tmp_path):
     state = tmp_path / "gateway.json"
 

@@ -122,11 +122,21 @@ def test_a_competing_login_takes_market_data_until_it_is_gone(serve, library, un
         await asyncio.sleep(0.3)
         assert stream.sent == {}
         heard.clear()
-        (none,) = await client.reqTickersAsync(library.Stock("QQQ", "SMART", "USD"))
+        (none,) = await client.reqTickersAsync(library.Contract(conId=320227571, exchange="SMART"))
         assert codes(heard) == [10197] and not none.ask > 0
         gateway.faults.clear("competing-login")
         await until(lambda: stream.sent)
         await conversation(client, library)
+
+    serve(HELD, act)
+
+
+def test_a_competing_login_that_does_not_take_over_lets_clients_in(serve, library):
+    async def act(gateway, connect):
+        old = await connect(1)
+        gateway.faults.set("competing-login", **{"takes-over": "false"})
+        assert await (await connect(2)).reqPositionsAsync()
+        assert await old.reqPositionsAsync()
 
     serve(HELD, act)
 
@@ -300,11 +310,17 @@ def test_quotes_stand_still_and_subscriptions_are_lost_or_kept(serve, library, f
         heard = errors_of(client)
         (details,) = await client.reqContractDetailsAsync(spy(library))
         ticker = client.reqMktData(details.contract)
-        await until(lambda: ticker.ask > 0)
+        await until(lambda: ticker.ask > 0 and client.portfolio())
         before = ticker.ask
+        (held,) = client.portfolio()
+        bars = await client.reqHistoricalDataAsync(details.contract, "", "3600 S", "1 min", "TRADES", True, keepUpToDate=True)
+        last = bars[-1].date
         gateway.faults.set("link-lost", restored=restored)
         frozen(2 * 3600)
         await asyncio.sleep(0.3)
+        for one in (client, await connect(5)):
+            assert one.portfolio()[0].marketPrice == held.marketPrice
+        assert bars[-1].date == last
         (snapshot,) = await client.reqTickersAsync(details.contract)
         assert ticker.ask == before == snapshot.ask
         asked = asyncio.ensure_future(client.reqContractDetailsAsync(library.Stock("QQQ", "SMART", "USD")))
@@ -315,12 +331,13 @@ def test_quotes_stand_still_and_subscriptions_are_lost_or_kept(serve, library, f
         assert found.contract.symbol == "QQQ"
         await until(lambda: int(restored) in codes(heard))
         await asyncio.sleep(0.3)
-        assert (ticker.ask != before) is kept
+        assert (ticker.ask != before) is kept and (bars[-1].date != last) is kept
         again = client.reqMktData(details.contract)
         await until(lambda: again.ask > 0 and again.ask != before)
+        await until(lambda: client.portfolio()[0].marketPrice != held.marketPrice)
         await conversation(await connect(2), library)
 
-    serve(RICH, act)
+    serve(HELD, act)
 
 
 @pytest.mark.parametrize("doubled", [True, False])
@@ -425,7 +442,7 @@ def test_ids_roll_back_and_are_issued_anew(serve, library, frozen, until):
         async with asyncio.timeout(10):
             again = await connect(1)
         assert gateway.faults.met["ids-roll-back"] == 1
-        order = limit(library, "BUY", 1, 500, orderId=1, orderRef="second")
+        order = limit(library, "BUY", 1, 500, orderId=done.order.orderId, orderRef="second")
         heard = errors_of(again)
         second = again.placeOrder(spy(library), order)
         await until(lambda: second.orderStatus.status == "Submitted")

@@ -366,6 +366,40 @@ def test_orders_are_stuck_in_submitting_until_healed(serve, spy, buy, frozen, un
     serve(RICH, act)
 
 
+@pytest.mark.parametrize("status", ["PreSubmitted", "Inactive"])
+def test_orders_are_held_for_locate_until_healed(serve, spy, buy, heard, frozen, until, status):
+    async def act(gateway, connect):
+        client = await connect()
+        told = heard(client, 3, 4)
+        gateway.faults.set("held-for-locate", count=1, status=status)
+        trade = client.placeOrder(spy, buy(price=700.0))
+        await settled(client)
+        assert statuses(told) == [status] * 2, "again after the message, which libraries may take for a status"
+        assert [fields[3] for fields in told if fields[0] == "4"] == ["404"]
+        frozen(30)
+        await settled(client)
+        assert (trade.orderStatus.status, trade.orderStatus.whyHeld) == (status, "locate")
+        assert [listed.orderStatus.whyHeld for listed in await client.reqAllOpenOrdersAsync()] == ["locate"]
+        gateway.faults.clear("held-for-locate")
+        frozen(31)
+        await until(lambda: trade.orderStatus.status == "Filled")
+
+    serve(RICH, act)
+
+
+def test_an_order_held_for_locate_can_be_cancelled(serve, spy, buy, frozen, until):
+    async def act(gateway, connect):
+        client = await connect()
+        gateway.faults.set("held-for-locate", status="Inactive")
+        trade = client.placeOrder(spy, buy())
+        await settled(client)
+        client.client.cancelOrder(trade.order.orderId, "")
+        await until(lambda: trade.orderStatus.status == "Cancelled")
+        assert gateway.book.alive == []
+
+    serve(RICH, act)
+
+
 def test_a_stuck_order_can_be_cancelled_and_its_time_can_run_out(serve, spy, buy, frozen, until):
     async def act(gateway, connect):
         client = await connect()
@@ -379,7 +413,7 @@ def test_a_stuck_order_can_be_cancelled_and_its_time_can_run_out(serve, spy, buy
     serve(RICH, act)
 
 
-@pytest.mark.parametrize("fills", ["no", "yes"])
+@pytest.mark.parametrize("fills", [False, True, "true"])
 def test_orders_are_stuck_in_cancelling_until_healed(serve, spy, buy, frozen, until, fills):
     async def act(gateway, connect):
         client = await connect()
@@ -393,10 +427,10 @@ def test_orders_are_stuck_in_cancelling_until_healed(serve, spy, buy, frozen, un
         gateway.book.alive[0].limit = 700.0
         frozen(3 * 86_400 + 1)
         await settled(client)
-        assert (trade.orderStatus.status == "Filled") is (fills == "yes")
+        assert (trade.orderStatus.status == "Filled") is bool(fills)
         gateway.faults.clear_all()
         frozen(3 * 86_400 + 2)
-        await until(lambda: trade.orderStatus.status == ("Filled" if fills == "yes" else "Cancelled"))
+        await until(lambda: trade.orderStatus.status == ("Filled" if fills else "Cancelled"))
         assert gateway.account.standing(clock.now()).cash == pytest.approx(gateway.account.cash, abs=0.01)
 
     serve(RICH, act)

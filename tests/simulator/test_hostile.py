@@ -243,7 +243,7 @@ def test_the_largest_id_leaves_ids_to_give(serve, raw):
 
 
 def test_streams_skip_a_client_that_does_not_keep_up_and_time_ends_it(serve, raw, until, monkeypatch):
-    monkeypatch.setattr("v6cli.simulator.server._PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("v6cli.simulator.beat._PATIENCE_SECONDS", 0.3)
 
     async def act(gateway, connect):
         client = await connect()
@@ -258,7 +258,7 @@ def test_streams_skip_a_client_that_does_not_keep_up_and_time_ends_it(serve, raw
 
 
 def test_a_connection_that_never_starts_is_ended(serve, monkeypatch):
-    monkeypatch.setattr("v6cli.simulator.server._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("v6cli.simulator.beat._PATIENCE_SECONDS", 0.2)
 
     async def act(_gateway, connect):
         reader, writer = await asyncio.open_connection("127.0.0.1", connect.port)

@@ -85,6 +85,7 @@ def test_a_limit_order_rests_is_changed_and_cancelled(serve, library, frozen, un
         order.lmtPrice, order.totalQuantity = 501.0, 3
         client.placeOrder(spy(library), order)
         await until(lambda: gateway.book.alive[0].limit == 501.0)
+        await client.reqCurrentTimeAsync()  # a push that comes after the question counts as an answer
         (listed,) = await client.reqAllOpenOrdersAsync()
         assert (listed.order.permId, listed.order.lmtPrice, listed.order.totalQuantity) == (perm_id, 501.0, 3)
         assert (listed.order.orderRef, listed.order.clientId) == ("ref/1", 1)
@@ -164,6 +165,77 @@ def test_what_is_refused(serve, library, frozen, until, order, code):
     refused(serve, library, until, spy(library), asked, code)
 
 
+def test_a_price_beyond_the_cap_cancels_a_new_order_and_leaves_a_working_one(serve, library, frozen, until):
+    async def act(gateway, connect):
+        client = await connect()
+        heard = errors_of(client)
+        capped = client.placeOrder(spy(library), limit(library, "BUY", 1, 770.0))
+        await until(lambda: capped.orderStatus.status == "Cancelled" and heard)
+        assert heard == [(capped.order.orderId, 202, heard[0][2])]
+        assert heard[0][2].startswith("Order Canceled - reason:We cannot accept an order at the limit price")
+        assert [trade.orderStatus.status for trade in await client.reqCompletedOrdersAsync(False)] == ["Cancelled"]
+        order = limit(library, "BUY", 1, 500.0)
+        working = client.placeOrder(spy(library), order)
+        await until(lambda: working.orderStatus.status == "Submitted")
+        order.lmtPrice = 770.0
+        client.placeOrder(spy(library), order)
+        await until(lambda: len(heard) == 2)
+        await until(lambda: working.orderStatus.status == "Submitted")
+        assert [(kept.limit, kept.status) for kept in gateway.book.alive] == [(500.0, "Submitted")]
+
+    serve(EMPTY, act)
+
+
+def test_a_change_that_names_no_contract_leaves_the_original_working(serve, library, frozen, until):
+    async def act(gateway, connect):
+        client = await connect()
+        heard = errors_of(client)
+        order = limit(library, "BUY", 1, 500.0)
+        trade = client.placeOrder(spy(library), order)
+        await until(lambda: trade.orderStatus.status == "Submitted")
+        client.placeOrder(library.Stock("SPY", "", "USD"), order)
+        await until(lambda: heard)
+        await client.reqCurrentTimeAsync()
+        assert heard[0][1] == 321
+        assert trade.orderStatus.status == "Submitted"
+        assert gateway.book.alive
+
+    serve(EMPTY, act)
+
+
+def test_what_fills_at_once_or_not_at_all_does_so_as_a_child_too(serve, library, frozen, until):
+    async def act(gateway, connect):
+        client = await connect()
+        parent = limit(library, "BUY", 5, 500.0, transmit=False)
+        parent.orderId = client.client.getReqId()
+        child = limit(library, "SELL", 5, 900.0, tif="IOC", parentId=parent.orderId)
+        trades = [client.placeOrder(spy(library), order) for order in (parent, child)]
+        await until(lambda: [trade.orderStatus.status for trade in trades] == ["Submitted", "PreSubmitted"])
+        parent.lmtPrice, parent.transmit = 700.0, True
+        client.placeOrder(spy(library), parent)
+        await until(lambda: [trade.orderStatus.status for trade in trades] == ["Filled", "Cancelled"])
+        assert gateway.book.alive == []
+
+    serve(EMPTY, act)
+
+
+def test_a_group_s_order_that_went_with_its_parent_ends_once(serve, library, frozen, until):
+    async def act(gateway, connect):
+        client = await connect()
+        heard = errors_of(client)
+        parent = limit(library, "BUY", 1, 500.0, ocaGroup="one", transmit=False)
+        parent.orderId = client.client.getReqId()
+        child = limit(library, "SELL", 1, 900.0, ocaGroup="one", parentId=parent.orderId)
+        trades = [client.placeOrder(spy(library), order) for order in (parent, child)]
+        await until(lambda: trades[1].orderStatus.status == "PreSubmitted")
+        client.placeOrder(spy(library), market(library, "BUY", 1, ocaGroup="one", ocaType=1))
+        await until(lambda: {trade.orderStatus.status for trade in trades} == {"Cancelled"})
+        await client.reqCurrentTimeAsync()
+        assert [code for _, code, _ in heard] == [202, 202]
+
+    serve(EMPTY, act)
+
+
 def test_contracts_that_do_not_exist_or_name_no_exchange(serve, library, frozen, until):
     refused(serve, library, until, library.Option("SPY", "20261120", 650, "P", "SMART"), limit(library, "BUY", 1, 1.0), 200)
     refused(serve, library, until, library.Stock("SPY", "", "USD"), limit(library, "BUY", 1, 600.0), 321)
@@ -222,6 +294,7 @@ def test_a_refused_change_leaves_the_original_working(serve, library, frozen, un
         client.placeOrder(spy(library), order)
         await until(lambda: heard)
         assert heard[0][1] == 110
+        await client.reqCurrentTimeAsync()  # a push that comes after the question counts as an answer
         (alive,) = await client.reqAllOpenOrdersAsync()
         assert (alive.order.lmtPrice, alive.orderStatus.status) == (500.0, "Submitted")
 

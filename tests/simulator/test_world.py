@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from v6cli import clock, locks
+from v6cli import clock, control, locks
+from v6cli.errors import ServiceUnavailable
 from v6cli.simulator.world import START, Blocked, Deadlock, World
 from v6cli.simulator.world.pipes import KERNEL_BYTES
 
@@ -175,6 +176,33 @@ def test_a_killed_process_cleans_nothing_up_and_what_it_had_handed_over_arrives(
         assert far.log[-2:] == ["eof", "lost"] and not log
 
     world.run(act)
+
+
+def test_requests_between_processes_pass_and_a_dead_one_does_not_answer(folder: Path) -> None:
+    world = World(1)
+    path = folder / "run" / "service.sock"
+
+    async def greet(name: str) -> str:
+        await clock.sleep(1)
+        return f"hello {name}"
+
+    async def service() -> None:
+        async with await control.serve(path, {"greet": greet}):
+            await asyncio.sleep(3600)
+
+    async def act() -> None:
+        process = world.process("service", service)
+        await asyncio.sleep(1)
+        assert await control.acall(path, "greet", name="ann") == "hello ann"
+        process.kill()
+        with pytest.raises(ServiceUnavailable):
+            await control.acall(path, "greet", name="ann")
+        again = world.process("service again", service)
+        await asyncio.sleep(1)
+        assert again.alive and await control.acall(path, "greet", name="bob") == "hello bob"
+
+    world.run(act)
+    assert not world.problems
 
 
 def test_what_waits_in_the_memory_of_a_killed_process_is_lost() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from v6cli import control, events, locks
 from v6cli.errors import CannotWrite, GatewayUnavailable
+from v6cli.lake import reader
 from v6cli.models import Contract, GreekSource, Position
 from v6cli.runbook import sync as on_request
 from v6cli.settings import builtin
@@ -120,6 +121,20 @@ def test_one_failure_is_one_alert_and_a_success_takes_it_back(stage) -> None:
         stage.gateway.faults.clear("withhold-end")
         await on_request.once(stage.home, stage.settings, stage.state, events.ignore, dry_run=False, force=True)
         assert alerts.open_alerts(stage.state) == []
+
+    stage(act, timeout=0.5)
+
+
+def test_what_the_gateway_remembers_while_it_has_lost_ib_is_not_recorded(stage) -> None:
+    async def act(stage) -> None:
+        before = await stage.sync()
+        stage.gateway.faults.set("link-lost")
+        with pytest.raises(GatewayUnavailable, match="lost its connection to IB"):
+            await stage.sync()
+        recorded = reader.last_run(stage.home.lake)
+        assert recorded is not None and recorded.run == before.run
+        stage.gateway.faults.clear("link-lost")
+        assert (await stage.sync()).written
 
     stage(act, timeout=0.5)
 

@@ -69,7 +69,7 @@ _ORDERS: dict[str, Draw] = {
     "reject-orders": _counted(first=_one_of("status", "error")),
     "warn-orders": _counted(code=_one_of(399, 404, 161, 10148, 201, 2109)),
     "stuck-submitting": _lasting(),
-    "stuck-cancelling": _lasting(fills=_one_of("yes", "no")),
+    "stuck-cancelling": _lasting(fills=_one_of(True, False)),
     "cancels-unanswered": _lasting(),
     "cancels-cross-fills": _counted(),
     "combos-rest": _lasting(),

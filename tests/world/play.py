@@ -116,7 +116,7 @@ class _Play:
         )
 
     async def _run(self) -> None:
-        self._gateway = Gateway(_scenario(self.world.seed), quotes_every=1.0)
+        self._gateway = Gateway(scenario_of(self.world.seed), quotes_every=1.0)
         self._gateway.watch = self._judge
         await self._gateway.start(PORT)
         self._start()
@@ -240,7 +240,7 @@ class _Play:
             self.wrong["its positions are not the account's"] = None
 
 
-def _scenario(seed: int) -> Scenario:
+def scenario_of(seed: int) -> Scenario:
     return Scenario(
         seed=seed % 1000 + 1,
         cancel_seconds=0.3,

@@ -49,6 +49,13 @@ class Connection:
         """Whether the gateway last said that it lost IB (1100) without saying that it is back."""
         return self._link_lost
 
+    async def reaches_ib(self) -> bool:
+        """Whether IB can be reached behind the gateway. Asked, not remembered: who connects while the link is lost may not be told.
+
+        Raises GatewayUnavailable where the gateway itself is gone.
+        """
+        return not self._link_lost and await self.client.reaches_ib()
+
     def _hear(self, _request: int, meaning: Meaning, text: str) -> None:
         farm = text.rsplit(":", 1)[-1].strip()
         if meaning.kind == "farm-down":

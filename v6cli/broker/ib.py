@@ -220,6 +220,14 @@ class Client:
         """The gateway's clock, in UTC; also the proof that it still answers."""
         return await self.ask("current time", self._ib.reqCurrentTimeAsync)
 
+    async def reaches_ib(self) -> bool:
+        """Whether IB itself answers: positions, orders and account the gateway tells from memory, symbols it has to ask for."""
+        try:
+            found = await self.ask("IB itself", lambda: self._ib.reqMatchingSymbolsAsync("SPY"))
+        except NoAnswer:
+            return False
+        return found is not None  # the library has a time-out of its own, and says None
+
     async def subscribe(self, contract: Any) -> tuple[int, Any]:
         """Start one market-data line; its request id and the library's ticker for it."""
         await self.bucket.take()

@@ -84,7 +84,7 @@ def gateway(facts: GatewayFacts, settings: Settings, now: datetime) -> list[Find
 
 def link_lost(reset_ends: datetime | None) -> Finding:
     """A gateway that answers and has lost IB: expected for a while, until ``reset_ends``, where IB resets its servers."""
-    text = "the gateway has lost its connection to IB (1100)"
+    text = "the gateway has lost its connection to IB"
     if reset_ends is None:
         return Finding("gateway", Status.UNHEALTHY, text, advice="wait for 1101 or 1102, or check the network")
     until = clock.show(reset_ends)
@@ -246,7 +246,12 @@ def trading_state(latch: Latch) -> Finding:
     if latch.state is TradingState.ACTIVE:
         return Finding("trading state", Status.OK, "trading state ACTIVE")
     age = f" for {clock.show_age((clock.wall() - latch.since).total_seconds())}" if latch.since else ""
-    return Finding("trading state", Status.DEGRADED, f"trading state {latch.state.value}{age}: {latch.reason}")
+    return Finding(
+        "trading state",
+        Status.DEGRADED,
+        f"trading state {latch.state.value}{age}: {latch.reason}",
+        advice="v6 resume --reason TEXT, once the cause is gone",
+    )
 
 
 def alerts(raised: Sequence[RaisedAlert]) -> Finding:

@@ -128,10 +128,10 @@ class Facts:
 
     async def _look_at_gateway(self) -> GatewayFacts:
         async with self._open() as connection:
-            (positions, account), skew, may_write = await asyncio.gather(
-                broker_account.positions_and_account(connection), _skew(connection), _may_write(connection)
+            (positions, account), skew, may_write, reaches_ib = await asyncio.gather(
+                broker_account.positions_and_account(connection), _skew(connection), _may_write(connection), connection.reaches_ib()
             )
-            return GatewayFacts(account, positions, may_write, skew, connection.farms_down, connection.link_lost)
+            return GatewayFacts(account, positions, may_write, skew, connection.farms_down, not reaches_ib)
 
     def _read_errors(self, since: datetime) -> list[logs.Repeated]:
         names = [state.name for state in self._backend.status(())]

@@ -70,6 +70,11 @@ class Account:
         left = [holding for holding in held.values() if holding.quantity]
         return standing(left, self.cash - spent, self.fills(now), self._market, moved(now))
 
+    def mark(self, legs: Iterable[tuple[Contract, float]], now: datetime) -> float:
+        """What contracts are worth together, per share, each as often as its ratio says."""
+        contracts, ratios = zip(*legs, strict=True)
+        return float(sum(ratio * mark for ratio, mark in zip(ratios, self._market.marks(contracts, now).tolist(), strict=True)))
+
     def standing_of(self, holdings: Mapping[int, Holding], cash: float, own_fills: Iterable[Execution], now: datetime) -> Standing:
         """The worth of what was once held, with what had been filled by then."""
         return standing(list(holdings.values()), cash, self._with_scripted(own_fills, now), self._market, now)

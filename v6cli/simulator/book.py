@@ -126,6 +126,18 @@ class Book:
             )
         ]
 
+    def reserved_beside(self, order: Order) -> float:
+        """The equity that working orders keep from this one: its parent and its rivals none, and of those of which one ends the others,
+        only the one that keeps most."""
+        parent = self.parent_of(order)
+        related = {order.perm_id, parent.perm_id if parent is not None else 0, *(rival.perm_id for rival in self.rivals_of(order))}
+        kept: dict[str | int | tuple[int, int], float] = {}
+        for other in self._alive.values():
+            if other.perm_id not in related:
+                group = other.oca_group or ((other.client_id, other.parent_id) if other.parent_id else other.perm_id)
+                kept[group] = max(kept.get(group, 0.0), other.reserved_each * other.remaining)
+        return sum(kept.values())
+
     def bind_by_hand(self) -> list[Order]:
         """Give each order by hand that has none an id of its own, below zero; return those."""
         bound = [order for order in self._alive.values() if order.key == (0, 0)]

@@ -14,6 +14,7 @@ TYPES = {"LMT", "MKT", "STP", "STP LMT"}
 TIMES = {"DAY", "GTC", "IOC"}
 MOST_CONTRACTS = 20_000
 MOST_SHARES = 1_000_000
+MOST_PRICE = 1_000_000.0
 _FAR_BEYOND = 2.0
 
 
@@ -24,6 +25,14 @@ class Refused(V6Error):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+class PriceCap(Refused):
+    """A price that the exchange does not accept: a new order is cancelled for it, a change is not made."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(202, f"Order Canceled - reason:{reason}")
+        self.reason = reason
 
 
 def _invalid(cause: str) -> Refused:
@@ -62,7 +71,7 @@ def _check_size(order: Order) -> None:
     if order.quantity != int(order.quantity):
         raise Refused(10243, "Fractional-sized order cannot be placed via API. Please place this order in a desktop version of TWS.")
     most = MOST_SHARES if order.contract.kind == "STK" else MOST_CONTRACTS
-    if order.quantity > most:
+    if order.quantity * max((leg.ratio for leg in order.legs), default=1) > most:
         raise Refused(201, f"Order rejected - reason:The order size exceeds the limit of {most} for this contract")
 
 
@@ -73,7 +82,8 @@ def check_price(order: Order, floor: Floor, now: datetime) -> None:
     for price in (order.limit, order.stop):
         if price is None:
             continue
-        if round(price, 6) <= 0 and not order.legs:  # what rounds to nothing would be on every step
+        # What rounds to nothing would be on every step.
+        if (round(price, 6) <= 0 and not order.legs) or abs(price) > MOST_PRICE:
             raise _invalid(f"The price {price:g} is invalid")
         if not matching.is_on_step(order, price):
             raise Refused(110, "The price does not conform to the minimum price variation for this contract.")
@@ -95,10 +105,9 @@ def _check_distance(order: Order, floor: Floor, now: datetime) -> None:
             109, "Price is out of the range defined by the Percentage Setting at order defaults frame. The order will not be transmitted."
         )
     if beyond > room:
-        raise Refused(
-            202,
-            "Order Canceled - reason:We cannot accept an order at the limit price you selected. Please submit your order using a limit "
-            f"price that is closer to the current market price of {side:g}.",
+        raise PriceCap(
+            "We cannot accept an order at the limit price you selected. Please submit your order using a limit "
+            f"price that is closer to the current market price of {side:g}."
         )
 
 

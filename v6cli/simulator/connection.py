@@ -225,7 +225,6 @@ class Connection(asyncio.Protocol):
         """End the connection at once; what is unread is lost."""
         logger.info("client %s is dropped: %s", self.client_id, reason)
         self._ending = True
-        self._unread.clear()
         if self._transport is not None:
             self._transport.abort()
         elif self._ended:

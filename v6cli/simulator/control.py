@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from v6cli import control
-from v6cli.errors import Refused, ServiceUnavailable
-from v6cli.home import Home
+from v6cli.errors import Refused, ServiceUnavailable, UsageError
+from v6cli.home import Home, is_home
 from v6cli.simulator.faults.fault import Parameter
 from v6cli.simulator.faults.words import Holding, Wish
 
@@ -46,9 +46,17 @@ def socket_of(home: Home, own: Settings) -> Path:
     if own.profile != "demo" or not own.gateway.simulated:
         why = f"profile {own.profile}" if own.profile != "demo" else "gateway.simulated = false"
         raise Refused(
-            f"{home} has no simulated gateway ({why}): nothing can be made to fail there", next_step="v6 demo makes a home with one"
+            f"{home} has no simulated gateway ({why}): nothing can be made to fail there", next_step="v6 demo (a home that has one)"
         )
     return home.control_socket(SERVICE)
+
+
+def outside_home(path: Path) -> Path:
+    """``path``, unless it belongs to a home: what is done to that one's gateway is journaled there. Raises UsageError."""
+    folder = path.absolute().parent.parent
+    if is_home(folder):
+        raise UsageError(f"{path} belongs to the home {folder}", next_step=f"v6 --home {folder} gateway fault")
+    return path
 
 
 def held_at(path: Path) -> list[Holding]:

@@ -7,12 +7,25 @@ import contextlib
 import signal
 from pathlib import Path
 
-from v6cli import control
-from v6cli.errors import ServiceUnavailable
+from v6cli import clock, control
+from v6cli.errors import ServiceUnavailable, UsageError
 from v6cli.events import Note, Report
+from v6cli.home import Home
 from v6cli.simulator.control import verbs
 from v6cli.simulator.scenario import Scenario
 from v6cli.simulator.server import Gateway
+
+
+def run_clock(rate: float | None, begins: str | None, home: Home | None) -> None:
+    """Let the time of a gateway outside a home begin at a moment and pass ``rate`` times as fast. Raises UsageError, BadInput."""
+    if rate is None and begins is None:
+        return
+    if home is not None:
+        raise UsageError(
+            f"the gateway of {home} shares its home's clock: --rate and --at are for one outside a home", next_step="v6 config show"
+        )
+    wall = clock.wall()
+    clock.start(1.0 if rate is None else rate, wall if begins is None else clock.read_moment(begins), wall)
 
 
 async def serve(scenario: Scenario, port: int, socket: Path | None, report: Report) -> None:
@@ -37,6 +50,4 @@ async def serve(scenario: Scenario, port: int, socket: Path | None, report: Repo
         opened.push_async_callback(gateway.close)
         title = f": {scenario.title}" if scenario.title else ""
         report(Note(f"simulated gateway at 127.0.0.1:{bound}, account {scenario.account.id}{title}"))
-        if socket is not None:
-            report(Note(f"faults: v6 gateway fault --control {socket}"))
         await stop.wait()

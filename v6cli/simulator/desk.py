@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from v6cli import clock
-from v6cli.simulator import matching
 from v6cli.simulator.account import Account
+from v6cli.simulator.admission import Admission
 from v6cli.simulator.checks import Refused, check_change, check_ticket
 from v6cli.simulator.floor import Floor, Listener
-from v6cli.simulator.funds import Effect, effect, shortage
+from v6cli.simulator.funds import Effect
 from v6cli.simulator.mishaps import Mishaps, Rejection
 from v6cli.simulator.orders import Order
 from v6cli.simulator.sessions import ZONE_NAME, day_of
@@ -24,6 +24,7 @@ class Desk:
         self.book = floor.book
         self._account = account
         self._floor = floor
+        self._admission = Admission(account, floor)
         self._tell = tell
         self._mishaps = mishaps
         self._cancel_seconds = cancel_seconds
@@ -34,7 +35,7 @@ class Desk:
         """What an order would do to margin and equity; nothing is sent. Raises Refused."""
         order = self._draft(ticket, now)
         check_ticket(order, self._account, self._floor, now)
-        return order, self._effect(order, now)
+        return order, self._admission.effect(order, now)
 
     def place(self, ticket: Ticket, now: datetime) -> None:
         """Take a new order, or change the one that has its id. Raises Refused when there is to be neither."""
@@ -60,12 +61,15 @@ class Desk:
         self._take(order, now)
 
     def _take(self, order: Order, now: datetime) -> None:
-        check_ticket(order, self._account, self._floor, now)
-        self._check_parent(order)
+        capped = self._admission.check(order, now)
         order.perm_id = self.book.numbers.next_perm_id(day_of(now))
+        # It does not work before it is sent, even if its parent, which is sent first, fills at once.
+        wanted, order.transmit = order.transmit, False
         self.book.add(order)
         self._mishaps.befall(order)
-        if order.transmit:
+        if capped is not None:
+            self._floor.end(order, "Cancelled", now, "Cancelled by System", capped)
+        elif wanted:
             self._transmit_family(order, now)
         else:
             order.status = "PendingSubmit"
@@ -109,15 +113,6 @@ class Desk:
             return session[1] if session else now
         return self._floor.last_moment(order)
 
-    def _check_parent(self, order: Order) -> None:
-        if not order.parent_id or self.book.parent_of(order) is not None:
-            return
-        done = self.book.done(order.client_id, order.parent_id)
-        if done is None:
-            raise Refused(135, f"Can't find order with id ={order.parent_id}")
-        if done.status != "Filled":
-            raise Refused(201, "Order rejected - reason:Parent order is being cancelled.")
-
     def _transmit_family(self, order: Order, now: datetime) -> None:
         """Send an order; sending a child sends its parent and the other children first, as they were placed."""
         parent = self.book.parent_of(order) or order
@@ -129,16 +124,11 @@ class Desk:
     def _send(self, order: Order, now: datetime) -> None:
         if not order.alive:
             return
-        found = self._effect(order, now)
-        others = sum(other.reserved for other in self.book.alive if other is not order)
-        # What is sold to get out of its parent, or instead of another, takes no funds beside it.
-        alone = not order.parent_id and not self.book.rivals_of(order)
-        short = shortage(found, others) if alone else None
+        short = self._admission.reserve(order, order, now)
         rejection = Rejection(201, short) if short is not None else self._mishaps.rejection(order)
         if rejection is not None:
             self._reject(order, now, rejection)
             return
-        order.reserved = max(0.0, round(found.consumed, 2)) if alone else 0.0
         if self._mishaps.is_stuck(order, now):
             self._tell.order(order)
             return
@@ -147,10 +137,6 @@ class Desk:
         self._floor.work([order], now)
         if order.tif == "IOC" and order.alive and self.book.parent_of(order) is None:
             self._floor.end(order, "Cancelled", now, "Cancelled by System")
-
-    def _effect(self, order: Order, now: datetime) -> Effect:
-        market = matching.sides(order, self._floor.quotes([order], now))
-        return effect(self._account, order, self._floor.legs(order), market, now)
 
     def _reject(self, order: Order, now: datetime, rejection: Rejection) -> None:
         if not rejection.status_first:
@@ -174,6 +160,9 @@ class Desk:
                 "Order Event Warning:Attribute 'Outside Regular Trading Hours' is ignored based on the order type and destination. "
                 "PlaceOrder is now being processed.",
             )
+            self._tell.order(order)
+        if self._mishaps.held_status(order, now) is not None:
+            self._tell.message(order, 404, "Order held while securities are located.")
             self._tell.order(order)
         mishap = self._mishaps.warning(order)
         if mishap is not None:
@@ -205,13 +194,9 @@ class Desk:
         changed.filled = order.filled
         changed.perm_id = order.perm_id
         check_ticket(changed, self._account, self._floor, now)
-        if order.parent_id or self.book.rivals_of(order):
-            return
-        found = self._effect(changed, now)
-        short = shortage(found, sum(other.reserved for other in self.book.alive if other is not order))
+        short = self._admission.reserve(order, changed, now)
         if short is not None:
             raise Refused(201, short)
-        order.reserved = max(0.0, round(found.consumed, 2))
 
     # Cancelling.
 

@@ -152,7 +152,7 @@ class Floor:
 
     def wake(self, order: Order, moment: datetime) -> bool:
         """Bring the order's status up to date, and say whether it may fill now."""
-        if order.status == "Inactive" or not order.transmit or self._mishaps.is_stuck(order, moment):
+        if (order.status == "Inactive" and not order.why_held) or not order.transmit or self._mishaps.is_stuck(order, moment):
             return False
         status, why = self._condition(order, moment)
         if order.status != "PendingCancel" and (order.status, order.why_held) != (status, why):
@@ -161,6 +161,9 @@ class Floor:
         return status == "Submitted" or why == "trigger"
 
     def _condition(self, order: Order, moment: datetime) -> tuple[str, str]:
+        held_status = self._mishaps.held_status(order, moment)
+        if held_status is not None:
+            return held_status, "locate"
         waits_for_trigger = order.stop is not None and not order.triggered
         held = ["child"] if self.book.parent_of(order) is not None else []
         session = self.session(order, moment)
@@ -222,6 +225,8 @@ class Floor:
     def _settle_rivals(self, order: Order, quantity: float, moment: datetime) -> None:
         """A fill reduces the orders it competes with by as much, or cancels them: all of them at once for OCA type 1."""
         for rival in self.book.rivals_of(order):
+            if not rival.alive:
+                continue  # it went with another of them, its parent
             left = 0.0 if not order.alive or order.oca_type == 1 else rival.remaining - quantity
             if left <= 0:
                 self.end(rival, "Cancelled", moment, "Cancelled by System", "OCA group was filled")

@@ -28,20 +28,47 @@ class Effect(Struct, frozen=True):
         return self.before.available_funds - self.after.available_funds
 
 
-def effect(account: Account, order: Order, legs: Sequence[tuple[Contract, float]], market: Sides, now: datetime) -> Effect:
-    """What filling the rest of ``order`` would do. ``legs`` are its contracts with their signed ratios when it is bought."""
-    price = _expected(order, market)
-    changes = [(contract, order.sign * ratio * order.remaining) for contract, ratio in legs]
-    commission = round(max(fees.LEAST, sum(fees.by_size(contract, quantity) for contract, quantity in changes)), 2)
-    multiplier = legs[0][0].multiplier if not order.legs else max(contract.multiplier for contract, _ in legs)
-    spent = order.sign * order.remaining * price * multiplier + commission
-    return Effect(account.standing(now), account.supposing(now, changes, spent), commission)
+class Intent(Struct, frozen=True):
+    """An order with what it is about: its contracts, with their signed ratios when it is bought, and the market for it."""
+
+    order: Order
+    legs: Sequence[tuple[Contract, float]]
+    market: Sides
+
+    def changes(self) -> list[tuple[Contract, float]]:
+        """What filling its rest adds to the positions."""
+        return [(contract, self.order.sign * ratio * self.order.remaining) for contract, ratio in self.legs]
+
+    def commission(self) -> float:
+        """What filling its rest costs."""
+        return round(max(fees.LEAST, sum(fees.by_size(contract, quantity) for contract, quantity in self.changes())), 2)
+
+    def spent(self, account: Account, now: datetime) -> float:
+        """The cash that filling its rest takes."""
+        multiplier = max(contract.multiplier for contract, _ in self.legs)
+        return self.order.sign * self.order.remaining * self._price(account, now) * multiplier + self.commission()
+
+    def _price(self, account: Account, now: datetime) -> float:
+        """The price per share that it is reckoned at: its limit, its stop, or the side of the market that it takes."""
+        side = self.market.ask if self.order.sign > 0 else self.market.bid
+        known = (self.order.limit, self.order.stop, side, self.market.middle)
+        price = next((price for price in known if price is not None), None)
+        if price is not None and self.order.contract.kind != "STK":
+            return price
+        mark = account.mark(self.legs, now)
+        if price is None:  # nobody quotes it now
+            return mark
+        # Stock counts as equity: what a price better than the market's would earn must not pay for the order.
+        return max(price, mark) if self.order.sign > 0 else min(price, mark)
 
 
-def _expected(order: Order, market: Sides) -> float:
-    """The price per share that an order is reckoned at: its limit, its stop, or the side of the market that it takes."""
-    side = market.ask if order.sign > 0 else market.bid
-    return next((price for price in (order.limit, order.stop, side, market.middle) if price is not None), 0.0)
+def effect(account: Account, intent: Intent, now: datetime, parent: Intent | None = None) -> Effect:
+    """What filling an order would do. One that waits for its ``parent`` is looked at as if that had filled."""
+    before, changes, spent = account.standing(now), intent.changes(), intent.spent(account, now)
+    if parent is not None:
+        before = account.supposing(now, parent.changes(), parent.spent(account, now))
+        changes, spent = [*parent.changes(), *changes], spent + parent.spent(account, now)
+    return Effect(before, account.supposing(now, changes, spent), intent.commission())
 
 
 def shortage(found: Effect, reserved: float) -> str | None:

@@ -129,7 +129,7 @@ def _grid(spec: GridSpec, market: Market, now: datetime) -> Iterator[Holding]:
         family = _family(name)
         expiry = expiry_of(rule, family, market.exchange, day_of(now))
         opened = opening_of(spec.opened, expiry, market.exchange, now)
-        for strike, right in product(spread(spec.count, spec.lowest, spec.highest, family), spec.rights):
+        for strike, right in product(spread(spec.count, spec.lowest, spec.highest, family, market.listings[family.symbol]), spec.rights):
             legs.append(_Leg(option(name, expiry, strike, right), next(quantities), opened))
     return _opened(legs, market, now, None, spec.order_ref)
 

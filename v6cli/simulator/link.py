@@ -39,7 +39,7 @@ class Link:
 
     def refuses(self) -> str | None:
         """How a connection that has just been made is refused: ``close``, ``greeting`` or ``silent``; None when it is not."""
-        taken_over = any(held["takes-over"] for held in self._faults.each("competing-login"))
+        taken_over = any(map(_takes_over, self._faults.each("competing-login")))
         if taken_over or self._faults.each("nightly-restart"):
             return "close"
         refused = self._faults.strikes("refuse-logins")
@@ -58,7 +58,7 @@ class Link:
             for connection in connections:
                 if any(_means(form, connection) for form in forms):
                     connection.drop("a fault drops it")
-        elif begins and (name == "nightly-restart" or (name == "competing-login" and any(form["takes-over"] for form in forms))):
+        elif begins and (name == "nightly-restart" or (name == "competing-login" and any(map(_takes_over, forms)))):
             for connection in connections:
                 connection.drop("the gateway restarts" if name == "nightly-restart" else "another login takes over")
         elif name in {"competing-login", "another-session"} and begins:
@@ -90,6 +90,10 @@ class Link:
         self._gateway.floor.advance(now)
         uplink.carry_out(now)
         self._gateway.announcer.flush()
+
+
+def _takes_over(parameters: dict[str, Parameter]) -> bool:
+    return faults.word(parameters["takes-over"]) == "true"
 
 
 def _means(parameters: dict[str, Parameter], connection: Connection) -> bool:

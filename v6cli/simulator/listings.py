@@ -6,6 +6,7 @@ another day and for another seed, and any id a client still remembers names its 
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 
 from msgspec import Struct
@@ -136,6 +137,17 @@ def option(trading_class: str, expiry: date, strike: float, right: str) -> Contr
         local_symbol=f"{trading_class:<6}{expiry:%y%m%d}{right}{round(strike * 1000):08d}",
         trading_class=trading_class,
     )
+
+
+def option_named(local_symbol: str) -> Contract | None:
+    """The option with this local symbol, listed today or not; None where it names none."""
+    found = re.fullmatch(r"(\w{1,6}) *(\d{6})([CP])(\d{8})", local_symbol)
+    if found is None or found[1] not in OPTION_CLASSES:
+        return None
+    try:
+        return option(found[1], date.fromisoformat(f"20{found[2]}"), int(found[4]) / 1000, found[3])
+    except ValueError:
+        return None
 
 
 def option_of_id(con_id: int) -> Contract | None:

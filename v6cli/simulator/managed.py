@@ -6,7 +6,7 @@ from datetime import datetime
 
 from v6cli import clock
 from v6cli.simulator.account import Account
-from v6cli.simulator.faults import Faults
+from v6cli.simulator.faults import Faults, names
 from v6cli.simulator.holdings import Holding
 from v6cli.simulator.listings import listed
 from v6cli.simulator.market import Market
@@ -32,8 +32,9 @@ class Managed:
 
     def update(self) -> None:
         """Bring the ids of the account up to date with the faults."""
-        others = [str(held["id"]) for held in self._faults.each("other-account")]
-        seconds = [str(held["id"]) for held in self._faults.each("second-account")]
+        others, seconds = (
+            [id_ for held in self._faults.each(fault) for id_ in names(held["id"])] for fault in ("other-account", "second-account")
+        )
         self._account.ids = list(dict.fromkeys([*(others or self._usual), *seconds]))
 
     def holdings(self, name: str) -> list[Holding]:
@@ -45,7 +46,8 @@ class Managed:
         return [] if name in self._usual else [self._small]
 
     def standing(self, name: str, now: datetime) -> Standing:
-        """What an account is worth."""
+        """What an account is worth, as far as the gateway knows: since it lost IB it learns nothing."""
+        now = self._faults.since("link-lost") or now
         if name == self._account.id:
             return self._statement.standing(now)
         return self._account.empty(now) if name in self._usual else standing(self.holdings(name), _CASH, [], self._market, now)

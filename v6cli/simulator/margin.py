@@ -41,11 +41,17 @@ def _of_group(rows: list[tuple[Holding, float, float]], shares: float) -> tuple[
     left = {index: row[0].quantity for index, row in enumerate(rows)}
     covered = min(max(shares, 0.0) // multiplier, _uncovered(rows, left, "C"))
     _take_off(rows, left, "C", covered)
-    naked = 0.0
+    alone = _naked(rows, {index: max(0.0, -count) for index, count in left.items()})
+    uncovered: dict[int, float] = {}
     for right in ("C", "P"):
-        for index, count in _take_off(rows, left, right, _uncovered(rows, left, right)):
-            naked += count * multiplier * _naked_per_share(*rows[index])
-    return _worst_loss(rows, left) * multiplier + naked, covered * multiplier
+        uncovered |= dict(_take_off(rows, left, right, _uncovered(rows, left, right)))
+    paired = _worst_loss(rows, left) + _naked(rows, uncovered)
+    # A long option far away covers less than it would cost to leave it out.
+    return min(paired, alone) * multiplier, covered * multiplier
+
+
+def _naked(rows: list[tuple[Holding, float, float]], shorts: dict[int, float]) -> float:
+    return sum(count * _naked_per_share(*rows[index]) for index, count in shorts.items())
 
 
 def _uncovered(rows: list[tuple[Holding, float, float]], left: dict[int, float], right: str) -> float:

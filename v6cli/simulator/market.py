@@ -17,6 +17,7 @@ from v6cli import pricing
 from v6cli.models import Contract
 from v6cli.simulator import noise
 from v6cli.simulator.listings import LISTINGS, OPTION_CLASSES, Listing
+from v6cli.simulator.recording import Recording, Row
 from v6cli.simulator.sessions import Exchange, new_york
 
 Floats = NDArray[np.float64]
@@ -40,12 +41,14 @@ class Values(Struct, frozen=True):
 
 
 class Market:
-    """The simulated market. ``stocks`` are listed besides the standing ones."""
+    """The simulated market. ``stocks`` are listed besides the standing ones; what was recorded takes the place of chance."""
 
-    def __init__(self, seed: int, exchange: Exchange, stocks: Iterable[Listing] = ()) -> None:
+    def __init__(self, seed: int, exchange: Exchange, stocks: Iterable[Listing] = (), recording: Recording | None = None) -> None:
         self.seed = seed
         self.exchange = exchange
-        self.listings = LISTINGS | {stock.symbol: stock for stock in stocks}
+        listings = LISTINGS | {stock.symbol: stock for stock in stocks}
+        self.listings = listings if recording is None else recording.move(listings)
+        self._recording = recording
         self._common = noise.stream(seed, "market")
         self._own = {symbol: noise.stream(seed, symbol) for symbol in self.listings}
         self._last_paths: dict[tuple[str, bytes], Floats] = {}
@@ -57,15 +60,30 @@ class Market:
         key = (symbol, moments.tobytes())
         found = self._last_paths.get(key)
         if found is None:
-            listing = self.listings[symbol]
-            drift = listing.beta * noise.walk(self._common, moments)
-            if listing.own:
-                drift = drift + listing.own * noise.walk(self._own[symbol], moments)
-            found = listing.price * np.exp(drift)
+            found = self._by_chance(symbol, moments)
+            if self._recording is not None and self._recording.covers(symbol):
+                found = self._as_recorded(self._recording, symbol, moments, found)
             if len(self._last_paths) >= _KEPT:
                 self._last_paths.clear()
             self._last_paths[key] = found
         return found
+
+    def _by_chance(self, symbol: str, moments: Floats) -> Floats:
+        listing = self.listings[symbol]
+        drift = listing.beta * noise.walk(self._common, moments)
+        if listing.own:
+            drift = drift + listing.own * noise.walk(self._own[symbol], moments)
+        return np.asarray(listing.price * np.exp(drift))
+
+    def _as_recorded(self, recording: Recording, symbol: str, moments: Floats, chance: Floats) -> Floats:
+        """The recorded price; before the replay began, chance that led up to it."""
+        start = np.array([recording.start])
+        before = chance * recording.worth(symbol, start) / self._by_chance(symbol, start)
+        return np.where(moments < recording.start, before, recording.worth(symbol, moments))
+
+    def recorded(self, contract: Contract, moment: float) -> Row | None:
+        """The quote that was recorded of a contract; None where none was, or before the replay begins."""
+        return self._recording.row(contract.local_symbol, moment) if self._recording is not None else None
 
     def values(self, contracts: Sequence[Contract], moments: Floats) -> Values:
         """The worth of each contract at the moment beside it; either may be a single one, for all of the other."""
@@ -101,13 +119,34 @@ class Market:
         price = pricing.price(spot, strikes, years, volatility, calls, rate=RATE, dividend=dividends)
         scale = np.array([_deliverable_per_multiplier(contract) for contract in contracts])
         hidden = np.full(count, np.nan)
+        price, volatility = self._options_as_recorded(contracts, moments, price * scale, volatility, spot, years)
         return Values(
-            price=np.where(options, price * scale, spot),
+            price=np.where(options, price, spot),
             spot=spot,
             years=np.where(options, years, hidden),
             volatility=np.where(options, volatility, hidden),
             depth=np.where(options, np.where(calls, depth, -depth), 0.0),
         )
+
+    def _options_as_recorded(
+        self, contracts: Sequence[Contract], moments: Floats, price: Floats, volatility: Floats, spot: Floats, years: Floats
+    ) -> tuple[Floats, Floats]:
+        """The price of options that were recorded themselves, and what it implies; the model's of all others."""
+        if self._recording is None:
+            return price, volatility
+        for place, contract in enumerate(contracts):
+            if not contract.is_option or not self._recording.covers(contract.local_symbol):
+                continue
+            rows = slice(None) if len(contracts) == 1 else slice(place, place + 1)
+            known = self._recording.worth(contract.local_symbol, moments[rows])
+            since = moments[rows] >= self._recording.start
+            dividend = self.listings[contract.symbol].dividend
+            implied = pricing.implied_volatility(
+                known, spot[rows], contract.strike or 1.0, years[rows], contract.right == "C", rate=RATE, dividend=dividend
+            )
+            price[rows] = np.where(since, known, price[rows])
+            volatility[rows] = np.where(since & np.isfinite(implied), implied, volatility[rows])
+        return price, volatility
 
     def _settlements(self, contracts: Sequence[Contract]) -> Floats:
         # A chain has thousands of contracts and a few dozen expiries.

@@ -8,14 +8,11 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from v6cli.simulator.faults import Faults, Parameter
-from v6cli.simulator.faults.fault import concerns, number
+from v6cli.simulator.faults.fault import concerns, number, word
 from v6cli.simulator.orders import Order
 
-_REJECTED = "Order rejected - reason:The exchange does not accept this order."
-_WARNED = "Order Event Warning:Order TIF was set to DAY based on order preset."
-
 #: Faults that take hold of an order when it is placed.
-_OF_NEW_ORDERS = ("stuck-submitting", "lose-acknowledgements", "fills-first")
+_OF_NEW_ORDERS = ("held-for-locate", "stuck-submitting", "lose-acknowledgements", "fills-first")
 
 
 class Rejection(Struct, frozen=True):
@@ -44,16 +41,21 @@ class Mishaps:
         held = self._faults.strikes("reject-orders", _whose(order))
         if held is None:
             return None
-        return Rejection(int(number(held, "code", 201)), str(held.get("text", _REJECTED)), held.get("first") != "error")
+        return Rejection(int(number(held, "code")), word(held["text"]), held["first"] == "status")
 
     def warning(self, order: Order) -> tuple[int, str] | None:
         """A message about it, code and text, that is not its end."""
         held = self._faults.strikes("warn-orders", _whose(order))
-        return (int(number(held, "code", 10349)), str(held.get("text", _WARNED))) if held is not None else None
+        return (int(number(held, "code")), word(held["text"])) if held is not None else None
 
     def is_stuck(self, order: Order, moment: datetime) -> bool:
         """Whether it does not get beyond being submitted."""
         return order.status == "PendingSubmit" and self._faults.grips("stuck-submitting", order.perm_id, moment) is not None
+
+    def held_status(self, order: Order, moment: datetime) -> str | None:
+        """The status in which it is held while securities are located; None when it is not."""
+        held = self._faults.grips("held-for-locate", order.perm_id, moment)
+        return str(held["status"]) if held is not None else None
 
     # Of one that works.
 
@@ -62,7 +64,7 @@ class Mishaps:
         if self._faults.grips("partial-then-drop", order.perm_id, moment) is not None:
             return True
         stuck = self._faults.grips("stuck-cancelling", order.perm_id, moment)
-        if order.status == "PendingCancel" and stuck is not None and stuck.get("fills") != "yes":
+        if order.status == "PendingCancel" and stuck is not None and word(stuck["fills"]) == "false":
             return True
         return bool(order.legs) and self._rests_as_a_combo(order, moment)
 
@@ -73,7 +75,7 @@ class Mishaps:
         held = self._faults.strikes("partial-then-drop", _whose(order))
         if held is None:
             return False
-        self._faults.hold("partial-then-drop", order.perm_id, held, moment + timedelta(seconds=number(held, "rest", 60)))
+        self._faults.hold("partial-then-drop", order.perm_id, held, moment + timedelta(seconds=number(held, "rest")))
         return True
 
     def _rests_as_a_combo(self, order: Order, moment: datetime) -> bool:

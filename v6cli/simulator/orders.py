@@ -32,8 +32,8 @@ class Order(Struct):
     ``completed`` is when it came to its end, and ``ended_by`` IB's words for how. ``expires`` is when its time in force
     runs out. ``triggered`` is whether a stop's price was reached. ``cancel_due`` is when a cancel that was asked for is
     carried out. ``fees`` are what its fills so far cost by the contract, ``charged`` what was charged for them, minimum
-    included. ``reserved`` is the equity that it keeps from other orders while it works, in currency. ``liquidation`` is 1 for
-    one by which IB closes a position by itself.
+    included. ``reserved_each`` is the equity that each unit still to be filled keeps from other orders, in currency.
+    ``liquidation`` is 1 for one by which IB closes a position by itself.
     """
 
     order_id: int
@@ -66,7 +66,7 @@ class Order(Struct):
     ended_by: str = ""
     fees: float = 0.0
     charged: float = 0.0
-    reserved: float = 0.0
+    reserved_each: float = 0.0
     liquidation: int = 0
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 from v6cli import clock
@@ -21,6 +22,9 @@ from v6cli.simulator.market import Market
 from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.sessions import day_of
 from v6cli.simulator.ticket import Ticket
+from v6cli.simulator.uplink import Uplink
+
+logger = logging.getLogger(__name__)
 
 Parameters = Mapping[str, Parameter]
 
@@ -28,11 +32,14 @@ Parameters = Mapping[str, Parameter]
 class Outside:
     """Lets the moments among the faults happen. ``binds`` says whether client 0 takes over what is entered by hand."""
 
-    def __init__(self, account: Account, market: Market, floor: Floor, desk: Desk, tell: Listener, binds: Callable[[], bool]) -> None:
+    def __init__(
+        self, account: Account, market: Market, floor: Floor, desk: Desk, uplink: Uplink, tell: Listener, binds: Callable[[], bool]
+    ) -> None:
         self._account = account
         self._market = market
         self._floor = floor
         self._desk = desk
+        self._uplink = uplink
         self._tell = tell
         self._binds = binds
         self._acts: dict[str, Callable[[Parameters], None]] = {
@@ -44,11 +51,24 @@ class Outside:
         }
 
     def happens(self, name: str, parameters: Parameters) -> None:
-        """Let it happen now, if it is one of these moments. Raises BadConfiguration when it cannot."""
+        """Let it happen now, if it is one of these moments; while IB cannot be reached, the gateway learns of it later.
+
+        Raises BadConfiguration when it cannot happen.
+        """
         act = self._acts.get(name)
-        if act is not None:
-            self._floor.advance(clock.now())
+        if act is None:
+            return
+        if self._uplink.lost:
+            self._uplink.ask(lambda _now: self._happens_late(act, parameters), clock.now())
+            return
+        self._floor.advance(clock.now())
+        act(parameters)
+
+    def _happens_late(self, act: Callable[[Parameters], None], parameters: Parameters) -> None:
+        try:
             act(parameters)
+        except BadConfiguration as error:
+            logger.warning("a fault did not happen: %s", error.message)
 
     def _held(self, parameters: Parameters, fits: Callable[[Holding], bool] = lambda _holding: True) -> list[Holding]:
         found = [holding for holding in self._account.holdings.values() if concerns(parameters, holding.contract, holding.order_ref)]
@@ -60,9 +80,8 @@ class Outside:
     # By hand.
 
     def _enter(self, parameters: Parameters) -> None:
-        quantity = number(parameters, "quantity", 1)
-        limit = number(parameters, "limit", 0) if "limit" in parameters else None
-        order = _ticket(self._contract(parameters), quantity, limit)
+        limit = number(parameters, "limit") if "limit" in parameters else None
+        order = _ticket(self._contract(parameters), number(parameters, "quantity"), limit)
         try:
             self._desk.place_by_hand(order, clock.now(), bound=self._binds())
         except Refused as refusal:
@@ -77,7 +96,7 @@ class Outside:
 
     def _trade(self, parameters: Parameters) -> None:
         holding = self._held(parameters)[0]
-        self._close(holding, _part(holding, number(parameters, "quantity", 1)))
+        self._close(holding, _part(holding, number(parameters, "quantity")))
 
     def _liquidate(self, parameters: Parameters) -> None:
         for holding in self._held(parameters):
@@ -100,7 +119,7 @@ class Outside:
 
     def _assign(self, parameters: Parameters) -> None:
         holding = self._held(parameters, self._is_assignable)[0]
-        assigned = _part(holding, number(parameters, "quantity", abs(holding.quantity)))
+        assigned = _part(holding, number(parameters, "quantity") if "quantity" in parameters else abs(holding.quantity))
         self._tell.positions(deliver(self._account, self._market, holding.contract, -assigned))
 
     def _is_assignable(self, holding: Holding) -> bool:
@@ -112,7 +131,7 @@ class Outside:
         if not fills:
             raise BadConfiguration("no execution of today, of a single contract, can be corrected")
         old = fills[-1]
-        new = self._account.correct(old, round(max(0.0, old.price + number(parameters, "by", 0.01)), 6))
+        new = self._account.correct(old, round(max(0.0, old.price + number(parameters, "by")), 6))
         order = next(order for order in [*self._floor.book.alive, *self._floor.book.ended] if order.perm_id == old.perm_id)
         order.average_price = round(order.average_price + (new.price - old.price) * new.quantity / order.filled, 8)
         order.last_price = new.price

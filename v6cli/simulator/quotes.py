@@ -17,6 +17,7 @@ from v6cli.simulator.faults import Faults, concerns
 from v6cli.simulator.holdings import Holding
 from v6cli.simulator.listings import OPTION_CLASSES, tick
 from v6cli.simulator.market import RATE, Floats, Market, Values, moved
+from v6cli.simulator.recording import Row
 from v6cli.simulator.scenario import QuoteState
 from v6cli.simulator.sessions import day_of, new_york
 
@@ -65,10 +66,6 @@ class Quote(Prices, frozen=True):
     of_last: Computation | None = None
 
 
-#: Bid, ask, worth and whether it trades, before faults and holdings have their say.
-_Row = tuple[float, float, float, bool]
-
-
 class Quoter:
     """Quotes of a market. ``holdings`` may say of their contracts that they have no quote, or no bid, and so may ``faults``."""
 
@@ -77,7 +74,7 @@ class Quoter:
         self._holdings = holdings
         self._faults = faults
         self._second: datetime | None = None
-        self._in_second: dict[int, _Row] = {}
+        self._in_second: dict[int, tuple[Row, bool]] = {}
 
     def quotes(self, contracts: Sequence[Contract], now: datetime, *, frozen: bool = False) -> list[Quote]:
         """The quote of each contract. A contract that does not trade now has none; ``frozen`` shows its last one."""
@@ -91,7 +88,9 @@ class Quoter:
         alive = [frozen or moment >= now.timestamp() for moment in moments.tolist()]
         found = []
         for row, contract in enumerate(contracts):
-            sides = self._prices(contract, float(bids[row]), float(asks[row]), float(values.price[row]), alive[row], now)
+            sides = self._prices(
+                contract, self._offer(contract, bids[row], asks[row], values.price[row], moments[row]), now, alive=alive[row]
+            )
             found.append(self._quote(contract, sides, float(closes[row]), now))
         return self._with_computations(contracts, values, found, alive)
 
@@ -105,30 +104,45 @@ class Quoter:
         # Orders of one second are matched against the same few contracts, over and over.
         missing = [contract for contract in contracts if contract.con_id not in self._in_second]
         if missing:
-            self._in_second |= self._rows(missing, now)
-        return [self._prices(contract, *self._in_second[contract.con_id], now) for contract in contracts]
+            self._in_second |= self._offers(missing, now)
+        shown = [(contract, *self._in_second[contract.con_id]) for contract in contracts]
+        return [self._prices(contract, offer, now, alive=alive) for contract, offer, alive in shown]
 
-    def _rows(self, contracts: Sequence[Contract], now: datetime) -> dict[int, _Row]:
+    def _offers(self, contracts: Sequence[Contract], now: datetime) -> dict[int, tuple[Row, bool]]:
+        """By contract id what the market offers, and whether it does so still, before faults and holdings have their say."""
         moments = self._market.live_moments(contracts, now)
         values = self._market.values(contracts, moments)
         bids, asks = _sides(contracts, values)
-        alive = moments >= now.timestamp()
-        rows = zip(bids.tolist(), asks.tolist(), values.price.tolist(), alive.tolist(), strict=True)
-        return dict(zip([contract.con_id for contract in contracts], rows, strict=True))
+        return {
+            contract.con_id: (
+                self._offer(contract, bids[row], asks[row], values.price[row], moments[row]),
+                bool(moments[row] >= now.timestamp()),
+            )
+            for row, contract in enumerate(contracts)
+        }
 
-    def _prices(self, contract: Contract, bid: float, ask: float, value: float, alive: bool, now: datetime) -> Prices:
+    def _offer(self, contract: Contract, bid: float, ask: float, value: float, moment: float) -> Row:
+        """What the market offers of a contract: what was recorded of it, else what the model makes of it."""
+        recorded = self._market.recorded(contract, float(moment))
+        if recorded is None:
+            return Row(float(bid) or None, float(ask), None, None, _on_step(contract, float(value)))
+        return recorded if recorded.last is not None else replace(recorded, last=_on_step(contract, float(value)))
+
+    def _prices(self, contract: Contract, offer: Row, now: datetime, *, alive: bool) -> Prices:
         state = self._state(contract)
         sizes = _sizes(contract.con_id, int(now.timestamp()) // 60)
         index = self._market.listings[contract.symbol].is_index and not contract.is_option
         offered = alive and not index and state != "none"
-        wanted = offered and state != "no-bid" and bid > 0
+        bid = offer.bid if offered and state != "no-bid" else None
+        ask = offer.ask if offered else None
         lots = 100 if not contract.is_option else 1
+        made_up = [lots * (1 + int(size * 80)) for size in sizes[:2]]
         return Prices(
-            bid=bid if wanted else NO_PRICE,
-            ask=ask if offered else NO_PRICE,
-            bid_size=lots * (1 + int(sizes[0] * 80)) if wanted else 0,
-            ask_size=lots * (1 + int(sizes[1] * 80)) if offered else 0,
-            last=NO_PRICE if state == "none" else _on_step(contract, value),
+            bid=NO_PRICE if bid is None else bid,
+            ask=NO_PRICE if ask is None else ask,
+            bid_size=0 if bid is None else made_up[0] if offer.bid_size is None else offer.bid_size,
+            ask_size=0 if ask is None else made_up[1] if offer.ask_size is None else offer.ask_size,
+            last=NO_PRICE if state == "none" or offer.last is None else offer.last,
             last_size=0 if state == "none" or index else lots * (1 + int(sizes[2] * 9)),
         )
 

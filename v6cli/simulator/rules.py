@@ -12,7 +12,7 @@ import numpy as np
 from v6cli.errors import BadConfiguration
 from v6cli.models import Contract
 from v6cli.simulator.chains import expiries, is_monthly, is_quarterly, is_weekly, strikes
-from v6cli.simulator.listings import LISTINGS, OptionClass, option
+from v6cli.simulator.listings import Listing, OptionClass, option
 from v6cli.simulator.market import Market
 from v6cli.simulator.sessions import Exchange, day_of, new_york
 
@@ -103,14 +103,14 @@ def nearest(listed: list[float], wanted: float) -> float:
     return min(listed, key=lambda strike: (abs(strike - wanted), strike))
 
 
-def spread(count: int, lowest: float, highest: float, family: OptionClass) -> Iterator[float]:
+def spread(count: int, lowest: float, highest: float, family: OptionClass, listing: Listing) -> Iterator[float]:
     """``count`` different strikes from ``lowest`` to ``highest`` percent around the level the price wanders about.
 
     Raises BadConfiguration when there are not that many strikes.
     """
-    centre = LISTINGS[family.symbol].price
+    centre = listing.price
     below, above = centre * (1 + lowest / 100), centre * (1 + highest / 100)
-    inside = [strike for strike in strikes(family, LISTINGS[family.symbol]) if below <= strike <= above]
+    inside = [strike for strike in strikes(family, listing) if below <= strike <= above]
     if len(inside) < count:
         raise BadConfiguration(f"{family.name} has {len(inside)} strikes from {lowest}% to {highest}%, and {count} are asked for")
     for place in range(count):

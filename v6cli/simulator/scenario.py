@@ -14,14 +14,17 @@ Days and strikes are relative, so a scenario never goes stale. How to write them
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 from v6cli.errors import BadConfiguration
-from v6cli.simulator import faults
+from v6cli.simulator import faults, recording
+from v6cli.simulator.listings import LISTINGS
 
 FOLDER = Path(__file__).parent.parent / "config" / "scenarios"
 
@@ -136,11 +139,21 @@ class StockSpec(Struct, frozen=True, forbid_unknown_fields=True):
     exchange: str = "NYSE"
 
 
+class ReplaySpec(Struct, frozen=True, forbid_unknown_fields=True):
+    """Quotes recorded in a CSV file (beside the scenario's) in place of the random market, from when the gateway starts.
+
+    What they leave out follows the model: options their replayed underlying, other symbols chance.
+    """
+
+    file: str
+    after: Literal["repeat", "freeze"] = "repeat"
+
+
 class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     """Everything the simulated gateway starts from. ``market`` is open ``always`` or by the ``exchange``'s hours.
 
     ``master_client`` hears of every client's orders. ``cancel_seconds`` pass between a cancel and its taking effect, in home
-    time: an order may still fill in them.
+    time: an order may still fill in them. ``cadence`` is the wall seconds between two pushes of quotes.
     """
 
     title: str = ""
@@ -148,6 +161,8 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     market: Literal["always", "exchange"] = "always"
     master_client: int = 2
     cancel_seconds: float = 0.0
+    cadence: Annotated[float, Meta(ge=0.05, le=3600)] = 1.0
+    replay: ReplaySpec | None = None
     account: AccountSpec = AccountSpec()
     positions: list[PositionSpec] = []
     strategies: list[StrategySpec] = []
@@ -160,6 +175,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
 
 _PARTS: dict[str, type[Struct]] = {
     "account": AccountSpec,
+    "replay": ReplaySpec,
     "positions": PositionSpec,
     "strategies": StrategySpec,
     "grids": GridSpec,
@@ -185,7 +201,23 @@ def load(name: str | Path) -> Scenario:
     except msgspec.DecodeError as error:
         raise BadConfiguration(f"{path}: not valid TOML: {error}") from None
     _check(path, scenario)
+    if scenario.replay is not None:
+        scenario = replace(scenario, replay=replace(scenario.replay, file=str(path.parent / scenario.replay.file)))
+        _recorded_rows(scenario)  # to refuse what cannot be read before anything starts
     return scenario
+
+
+def replay(scenario: Scenario, now: datetime) -> recording.Recording | None:
+    """What a scenario replays from ``now`` on; None where it replays nothing. Raises BadConfiguration."""
+    if scenario.replay is None:
+        return None
+    return recording.Recording(_recorded_rows(scenario), now.timestamp(), repeats=scenario.replay.after == "repeat")
+
+
+def _recorded_rows(scenario: Scenario) -> list[tuple[float, str, recording.Row]]:
+    """The recorded quotes of a scenario that replays some. Raises BadConfiguration naming file, line and column."""
+    assert scenario.replay is not None
+    return recording.read(Path(scenario.replay.file), {*LISTINGS, *(stock.symbol for stock in scenario.stocks)})
 
 
 def packaged() -> list[str]:
@@ -216,7 +248,7 @@ def _explain(path: Path, error: msgspec.ValidationError) -> BadConfiguration:
 def _check(path: Path, scenario: Scenario) -> None:
     for number, entry in enumerate(scenario.faults):
         parameters: dict[str, Any] = {key: value for key, value in entry.items() if key != "name"}
-        faults.check(str(entry.get("name", "")), parameters, where=f"{path}: faults[{number}]")
+        faults.check(str(entry.get("name", "")), parameters, where=f"{path}: faults[{number}]", lasting=True)
     opened: list[PositionSpec | StrategySpec | GridSpec] = [*scenario.positions, *scenario.strategies, *scenario.grids]
     references = {spec.order_ref for spec in opened}
     for number, order in enumerate(scenario.orders):

@@ -10,7 +10,7 @@ from pathlib import Path
 from v6cli import clock
 from v6cli.errors import CannotWrite
 from v6cli.models import Contract
-from v6cli.simulator import answers, farms, faults
+from v6cli.simulator import answers, beat, farms, faults
 from v6cli.simulator import state as states
 from v6cli.simulator.account import Account
 from v6cli.simulator.book import Book
@@ -23,12 +23,12 @@ from v6cli.simulator.floor import Floor
 from v6cli.simulator.holdings import stock_listing
 from v6cli.simulator.link import Link
 from v6cli.simulator.managed import Managed
-from v6cli.simulator.market import Market
+from v6cli.simulator.market import Market, moved
 from v6cli.simulator.mishaps import Mishaps
 from v6cli.simulator.outside import Outside
 from v6cli.simulator.pacing import HistoryPace
 from v6cli.simulator.quotes import Quoter
-from v6cli.simulator.scenario import Scenario
+from v6cli.simulator.scenario import Scenario, replay
 from v6cli.simulator.scripted import working
 from v6cli.simulator.sessions import Calendar, Exchange, day_of, new_york_exchanges
 from v6cli.simulator.statement import Statement
@@ -38,15 +38,15 @@ from v6cli.simulator.wire import Request
 logger = logging.getLogger(__name__)
 
 _LISTENING_BACKLOG = 100
-_PATIENCE_SECONDS = 30.0
 _IDS_AHEAD = 100
 
 
 class Gateway:
     """A simulated IB gateway for one account.
 
-    ``connections`` are all open sockets, ``clients`` those that started the API, by client id. ``quotes_every`` and
-    ``account_every`` are wall seconds between pushes. ``watch`` is called after each request and each push. The file ``state`` keeps account, orders and ids across restarts.
+    ``connections`` are all open sockets, ``clients`` those that started the API, by client id. ``quotes_every`` (the scenario's
+    cadence when left out) and ``account_every`` are wall seconds between pushes. ``watch`` is called after each request and each
+    beat. The file ``state`` keeps account, orders and ids across restarts.
     Positions are resolved when the gateway is made, unless they were saved there: raises BadConfiguration.
     """
 
@@ -55,7 +55,7 @@ class Gateway:
         scenario: Scenario,
         *,
         calendar: Calendar = new_york_exchanges,
-        quotes_every: float = 1.0,
+        quotes_every: float | None = None,
         account_every: float = 3.0,
         pacing: bool = True,
         state: Path | None = None,
@@ -63,9 +63,10 @@ class Gateway:
         self.scenario = scenario
         self.pacing = pacing
         self.exchange = Exchange(always=scenario.market == "always", calendar=calendar)
-        self.market = Market(scenario.seed, self.exchange, [stock_listing(stock) for stock in scenario.stocks])
-        self.chains = Chains(self.exchange, self.market.listings)
         now = clock.now()
+        replayed = replay(scenario, moved(now))
+        self.market = Market(scenario.seed, self.exchange, [stock_listing(stock) for stock in scenario.stocks], replayed)
+        self.chains = Chains(self.exchange, self.market.listings)
         self.account = Account(scenario, self.market, now)
         self.faults = Faults(scenario.faults)
         self.quoter = Quoter(self.market, self.account.holdings, self.faults)
@@ -86,16 +87,16 @@ class Gateway:
         reached = min(saved.at, now) if saved is not None else now
         self.floor = Floor(self.book, self.account, self.market, self.chains, self.quoter, self.announcer, mishaps, reached)
         self.desk = Desk(self.account, self.floor, self.announcer, mishaps, scenario.cancel_seconds)
-        self._outside = Outside(self.account, self.market, self.floor, self.desk, self.announcer, self._binds_orders_by_hand)
         self.history_pace = HistoryPace()
         self.link = Link(self)
         self.uplink = Uplink(self.desk, self.faults, self._refused)
+        self._outside = Outside(self.account, self.market, self.floor, self.desk, self.uplink, self.announcer, self._binds_orders_by_hand)
         self.managed = Managed(self.account, self.statement, self.faults, self.market)
         self.faults.changed = self._announce
         self.watch: Callable[[], None] = lambda: None
         self._connections: dict[Connection, None] = {}
         self._clients: dict[int, Connection] = {}
-        self._quotes_every = quotes_every
+        self._quotes_every = scenario.cadence if quotes_every is None else quotes_every
         self._account_every = account_every
         self._server: asyncio.Server | None = None
         self._beat: asyncio.Task[None] | None = None
@@ -116,7 +117,7 @@ class Gateway:
         """Listen, and return the port: the one asked for, or a free one for 0. Raises OSError when it is taken."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=_LISTENING_BACKLOG)
-        self._beat = loop.create_task(self._push())
+        self._beat = loop.create_task(beat.keep(self, self._quotes_every, self._account_every))
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
@@ -154,7 +155,7 @@ class Gateway:
             connection.error(-1, 504, "Not connected")
             return
         try:
-            self._advance()
+            self.advance()
             handler = answers.HANDLERS.get(request.kind, answers.refuse)
             if request.kind in answers.NEED_IB:
                 self.uplink.ask(lambda _now: handler(connection, request), clock.now())
@@ -166,7 +167,8 @@ class Gateway:
         if connection.client_id is not None and request.id > 0:
             self.use_id(connection.client_id, request.id)
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
+        """End the faults that have lasted, and work the orders, up to now."""
         now = clock.now()
         self.faults.advance(now)
         if not self.uplink.lost:
@@ -245,26 +247,3 @@ class Gateway:
         return any(
             faults.concerns(held, contract) or order_ref in faults.names(held.get("of")) for held in self.faults.each("missing-greeks")
         )
-
-    # Pushing.
-
-    async def _push(self) -> None:
-        """Push quotes and account values to whoever subscribed, for as long as the gateway runs."""
-        since_account = 0.0
-        while True:
-            await clock.pause(self._quotes_every)
-            since_account += self._quotes_every
-            due = since_account >= self._account_every
-            since_account = 0.0 if due else since_account
-            for connection in self.connections:
-                connection.waited(self._quotes_every, _PATIENCE_SECONDS)
-            try:
-                self._advance()
-                self.announcer.flush()
-                self.save()
-                if not self.uplink.lost:
-                    answers.push(self, account=due)
-                self.watch()
-            except Exception:
-                # A subscription that cannot be served must not silence the others for good.
-                logger.exception("quotes could not be pushed")

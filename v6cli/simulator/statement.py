@@ -64,7 +64,7 @@ class Statement:
             return
         self.latest += 1
         now = clock.now()
-        self._faults.hold(_LAG, self.latest, held, now + timedelta(seconds=number(held, "by", 10)))
+        self._faults.hold(_LAG, self.latest, held, now + timedelta(seconds=number(held, "by")))
         copies = {key: replace(holding) for key, holding in self._account.holdings.items()}
         self._hidden[self.latest] = _Before(self._account.cash, copies, list(self._account.own_fills))
 

@@ -11,7 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from v6cli import clock
-from v6cli.errors import BadInput
+from v6cli.errors import BadInput, CannotWrite
+from v6cli.files import append_durably
+from v6cli.home import Home
 from v6cli.state.moments import from_text, to_text
 
 if TYPE_CHECKING:
@@ -94,6 +96,16 @@ def end(state: State, entry: Entry, outcome: Outcome, exit_code: int, error: str
     )
 
 
+def note_beside(home: Home, argv: Sequence[str]) -> str:
+    """Note an act in a file beside a journal that cannot be written; where it is noted, or that it is not."""
+    line = {"at": to_text(clock.now()), "user": _user(), "host": os.uname().nodename, "argv": list(argv)}
+    try:
+        append_durably(home.spare_journal, msgspec.json.encode(line))
+    except CannotWrite as error:
+        return f"nor is it noted beside it: {error.message}"
+    return f"noted in {home.spare_journal}"
+
+
 def mark_interrupted(state: State, lives: Callable[[str], bool]) -> list[Entry]:
     """Mark the acts whose run has ended without saying so; those marked. When they ended stays unknown. Raises CannotWrite."""
     running = state.rows("SELECT DISTINCT run FROM journal WHERE outcome IS NULL ORDER BY run")
@@ -108,7 +120,7 @@ def mark_interrupted(state: State, lives: Callable[[str], bool]) -> list[Entry]:
 def entries(
     state: State, since: datetime | None = None, command: str | None = None, *, failed: bool = False, limit: int = 50
 ) -> list[Entry]:
-    """Acts, the newest first. ``command`` matches its leading words; ``failed`` leaves those that ended otherwise than done."""
+    """Acts, the newest first. ``command`` matches its leading words; ``failed`` leaves those that did not end as done."""
     where: list[str] = ["1"]
     parameters: list[str | int] = []
     if since is not None:
@@ -118,7 +130,7 @@ def entries(
         where.append("(command = ? OR substr(command, 1, ?) = ?)")
         parameters += [command, len(command) + 1, command + " "]
     if failed:
-        where.append("outcome <> 'done'")
+        where.append("outcome IS NOT 'done'")
     found = state.rows(f"SELECT {_COLUMNS} FROM journal WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?", (*parameters, limit))  # noqa: S608
     return [_entry(row) for row in found]
 

@@ -32,12 +32,14 @@ class Picture(Struct, frozen=True):
 async def fetch(connection: Connection, before: Mapping[int, float], report: Report) -> Picture:
     """The picture now. ``before`` is what the last sync saw, quantity by contract id.
 
-    Raises GatewayUnavailable where one answer does not come to its End, or where a position that is gone in one answer is
-    there again in the next.
+    Raises GatewayUnavailable where one answer does not come to its End, where a position that is gone in one answer is there
+    again in the next, and where IB cannot be reached: the gateway then tells what it remembers.
     """
-    (positions, account), fills, orders = await asyncio.gather(
-        positions_and_account(connection), executions(connection), working(connection)
+    (positions, account), fills, orders, reaches_ib = await asyncio.gather(
+        positions_and_account(connection), executions(connection), working(connection), connection.reaches_ib()
     )
+    if not reaches_ib:
+        raise GatewayUnavailable("the gateway has lost its connection to IB: what it says of the account may be old", next_step="v6 health")
     held = {one.contract.con_id: one.quantity for one in positions}
     gone = [con_id for con_id in before if con_id not in held]
     if gone or not held:

@@ -35,10 +35,11 @@ NEED_IB = frozenset({9, 20, 78, 81, 87})
 __all__ = ["HANDLERS", "NEED_IB", "START_API", "Announcer", "push", "refuse"]
 
 
-def push(gateway: Gateway, *, account: bool) -> None:
-    """Bring every subscription up to date; ``account`` also those to the account's values."""
-    market_data.push(gateway)
-    history.push(gateway)
+def push(gateway: Gateway, *, quotes: bool, account: bool) -> None:
+    """Bring every subscription to P&L up to date; ``quotes`` and ``account`` also those to quotes and to the account's values."""
+    if quotes:
+        market_data.push(gateway)
+        history.push(gateway)
     _push_account(gateway, values=account)
 
 

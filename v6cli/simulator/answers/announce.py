@@ -60,7 +60,12 @@ class Announcer:
             owner.drop("it is cut off amid a fill")
 
     def flush(self) -> None:
-        """Tell what faults have held back, and subscribers of positions and of the account what has changed since the last time."""
+        """Tell what faults have held back, and subscribers of positions and of the account what has changed since the last time.
+
+        Nothing of that is known here while IB cannot be reached.
+        """
+        if self._gateway.uplink.lost:
+            return
         for order, messages in self.distortion.held_back(clock.now()):
             self._tell(order, messages)
         if not self._changed:

@@ -87,10 +87,10 @@ class Distortion:
     def _changed_cost(self, order: Order, fill: Execution, now: datetime) -> _Cost | None:
         unset = self._faults.strikes("unset-commissions", lambda held: _is_of(held, order))
         if unset is not None:
-            due = _NEVER if unset.get("report") == "none" else now
+            due = _NEVER if unset["report"] == "none" else now
             return _Cost(order, due, [COMMISSION, 1, fill.exec_id, UNSET, fill.contract.currency, UNSET, UNSET, ""])
         late = self._faults.strikes("late-commissions", lambda held: _is_of(held, order))
-        return _Cost(order, now + timedelta(seconds=number(late, "by", 5)), commission(fill)) if late is not None else None
+        return _Cost(order, now + timedelta(seconds=number(late, "by")), commission(fill)) if late is not None else None
 
     def cost_of(self, fill: Execution, now: datetime) -> Message | None:
         """The commission report of an execution as far as it is known; None while it is not, and for a combo's own line."""
@@ -111,7 +111,7 @@ class Distortion:
         """What is due to be told now, at the end of a turn."""
         for perm_id in self._unheard:
             held = self._faults.grips("lose-acknowledgements", perm_id)
-            if held is not None and held.get("until") != "ever":
+            if held is not None and held["until"] == "change":
                 self._faults.let_go("lose-acknowledgements", perm_id)
         self._unheard.clear()
         told = list(self._early.values())

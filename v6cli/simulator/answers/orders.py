@@ -121,6 +121,9 @@ def place(connection: Connection, request: Request) -> None:
             gateway.uplink.place(ticket, now)
     except Refused as refusal:
         connection.error(placed.order_id, refusal.code, refusal.text)
+        unchanged = gateway.book.working(connection.client_id, placed.order_id)
+        if unchanged is not None and not placed.what_if:
+            gateway.announcer.order(unchanged)  # a client may take the refusal for its end
 
 
 def _what_if(connection: Connection, ticket: Ticket, now: datetime) -> None:

@@ -23,5 +23,5 @@ FAULTS = {
         {"answer": "which answer"},
         {"answer": ANSWERS},
     ),
-    "read-only": Fault("The gateway is in read-only mode: open and completed orders are refused with 321, and no End follows."),
+    "read-only": Fault("The gateway is in read-only mode: open and completed orders are refused with 321, and no End follows.", state=True),
 }

@@ -15,27 +15,32 @@ COMMON = {
     "count": "how many times it happens; as long as it is set when left out",
     "seconds": "of home time after which it ends by itself",
 }
+_OF_A_STATE = {"seconds": COMMON["seconds"]}
 
 
 class Fault(Struct, frozen=True):
     """One thing that can go wrong: what it means, and its parameters with theirs.
 
-    A parameter with ``choices`` takes no other; one of ``numbers`` takes a number, one with a pattern names that match it.
-    ``defaults`` hold where a parameter is left out. A ``moment`` is a thing that happens when it is set, and does not last.
+    A parameter with ``choices`` takes no other; one of ``numbers`` takes a number, one with a pattern names that match
+    it. ``defaults`` hold where a parameter is left out. A ``moment`` is a thing that happens when it is set, and does not last;
+    a ``state`` is how things are while it is set, and cannot be counted.
     """
 
     meaning: str
     parameters: dict[str, str] = {}
     choices: dict[str, tuple[str, ...]] = {}
     moment: bool = False
+    state: bool = False
     numbers: tuple[str, ...] = ()
     patterns: dict[str, str] = {}
     defaults: dict[str, Parameter] = {}
 
     @property
     def all_parameters(self) -> dict[str, str]:
-        """Its own parameters, and those of every fault that lasts."""
-        return self.parameters if self.moment else {**self.parameters, **COMMON}
+        """Its own parameters, and those of every fault of its kind."""
+        if self.moment:
+            return self.parameters
+        return {**self.parameters, **(_OF_A_STATE if self.state else COMMON)}
 
 
 def names(value: Parameter | None) -> list[str]:
@@ -45,10 +50,9 @@ def names(value: Parameter | None) -> list[str]:
     return list(value) if isinstance(value, list) else [str(value)]
 
 
-def number(parameters: Mapping[str, Parameter], key: str, default: float) -> float:
-    """A parameter that is a number, ``default`` where it was left out."""
-    value = parameters.get(key)
-    return default if value is None else float(str(value))
+def number(parameters: Mapping[str, Parameter], key: str) -> float:
+    """A parameter that is a number."""
+    return float(str(parameters[key]))
 
 
 def word(value: Parameter) -> str:

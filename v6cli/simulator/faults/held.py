@@ -48,7 +48,9 @@ class Faults:
         self._gripped: dict[str, dict[int, _Grip]] = {}
         for entry in entries:
             parameters = dict(entry)
-            self.set(str(parameters.pop("name", "")), **parameters)
+            name = str(parameters.pop("name", ""))
+            check(name, parameters, lasting=True)
+            self.set(name, **parameters)
 
     def set(self, name: str, **parameters: Parameter) -> None:
         """Let ``name`` happen from now on. Setting it again with other parameters adds to it.
@@ -167,11 +169,13 @@ class Faults:
         self.changed(name, False, [form.parameters])
 
 
-def check(name: str, parameters: Mapping[str, Parameter], *, where: str = "fault") -> None:
-    """Raise BadConfiguration unless ``name`` is a fault and knows these parameters and their values."""
+def check(name: str, parameters: Mapping[str, Parameter], *, where: str = "fault", lasting: bool = False) -> None:
+    """Raise BadConfiguration unless ``name`` is a fault (one that lasts, if it is to be ``lasting``) and knows these parameters and values."""
     fault = FAULTS.get(name)
     if fault is None:
         raise BadConfiguration(f"{where}: there is no fault {name!r}", next_step=f"choose one of {', '.join(FAULTS)}")
+    if lasting and fault.moment:
+        raise BadConfiguration(f"{where}: {name} happens at a moment and does not last", next_step="set it while the gateway runs")
     known = fault.all_parameters
     for key, value in parameters.items():
         if key not in known:

@@ -25,12 +25,14 @@ FAULTS = {
         {"takes-over": "whether connections are dropped as well, and logins refused until it is healed"},
         {"takes-over": ("true", "false")},
         defaults={"takes-over": False},
+        state=True,
     ),
-    "silent": Fault("The gateway reads and obeys, and says nothing; what it would have said is sent when it is healed."),
+    "silent": Fault("The gateway reads and obeys, and says nothing; what it would have said is sent when it is healed.", state=True),
     "stop-reading": Fault(
         "What clients send is read and obeyed only when it is healed, even of one that has died since; its id stays taken.",
         {"client": "client ids; every client when left out"},
         patterns=_CLIENTS,
+        state=True,
     ),
     "link-lost": Fault(
         "The gateway has lost IB (1100): quotes stand still, orders, cancels and questions wait until it is back.",
@@ -40,18 +42,21 @@ FAULTS = {
         },
         {"restored": ("1101", "1102"), "modifications": ("wait", "doubled")},
         defaults={"restored": 1102, "modifications": "wait"},
+        state=True,
     ),
     "delay": Fault(
         "Whatever the gateway says arrives late, in order.",
         {"by": "wall seconds"},
         numbers=("by",),
         defaults={"by": 0.5},
+        state=True,
     ),
     "nightly-restart": Fault(
         "The gateway restarts: connections are dropped and logins refused for some minutes of home time; orders and ids are kept.",
         {"minutes": "how long it takes"},
         numbers=("minutes",),
         defaults={"minutes": 5},
+        state=True,
     ),
     "ids-roll-back": Fault("A login is given low order ids again: the gateway has forgotten which ones this client had used."),
     "second-account": Fault(
@@ -59,11 +64,13 @@ FAULTS = {
         {"id": "an account id"},
         patterns=_ACCOUNT,
         defaults={"id": "DU7654321"},
+        state=True,
     ),
     "other-account": Fault(
         "The login manages somebody else's account instead.",
         {"id": "an account id"},
         patterns=_ACCOUNT,
         defaults={"id": "DU9999999"},
+        state=True,
     ),
 }

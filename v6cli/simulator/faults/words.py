@@ -97,7 +97,10 @@ def table(held: Iterable[Holding] | None) -> Table:
         (name, "; ".join(_form(form) for form in forms if form.name == name), fault.meaning, _parameters(fault))
         for name, fault in FAULTS.items()
     ]
-    notes = [f"every fault that lasts takes {' and '.join(COMMON)}: {'; '.join(f'{key}: {meaning}' for key, meaning in COMMON.items())}"]
+    notes = [
+        f"a fault that lasts takes seconds: {COMMON['seconds']}",
+        f"one that happens now and again ({', '.join(_counted())}) takes count: {COMMON['count']}",
+    ]
     if held is None:
         notes.append("no simulated gateway was asked: which hold is not known")
     return Table("v6.faults/1", "faults of the simulated gateway", COLUMNS, list(rows), notes=notes)
@@ -118,9 +121,11 @@ def _form(form: Holding) -> str:
     return " ".join(said) or "yes"
 
 
+def _counted() -> list[str]:
+    return [name for name, fault in FAULTS.items() if "count" in fault.all_parameters]
+
+
 def _parameters(fault: Fault) -> str:
-    if fault.moment and not fault.parameters:
-        return ""
     return "; ".join(f"{key}: {meaning}{_allowed(fault, key)}" for key, meaning in fault.parameters.items())
 
 

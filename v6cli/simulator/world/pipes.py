@@ -48,7 +48,7 @@ class Weather:
 class End(asyncio.Transport):
     """One end of a connection, as the program at it sees it."""
 
-    def __init__(self, network: Network, protocol: asyncio.BaseProtocol, process: Process | None, name: tuple[str, int]) -> None:
+    def __init__(self, network: Network, protocol: asyncio.BaseProtocol, process: Process | None, name: tuple[str, int | str]) -> None:
         super().__init__()
         self.peer: End
         self._network = network
@@ -212,10 +212,11 @@ class End(asyncio.Transport):
 
 
 class Listener(asyncio.AbstractServer):
-    """A port on which a program of the world listens."""
+    """A port, or the path of a socket, on which a program of the world listens."""
 
-    def __init__(self, network: Network, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> None:
+    def __init__(self, network: Network, port: int | str, factory: Callable[[], asyncio.BaseProtocol], closed: Callable[[], None]) -> None:
         self.port = port
+        self._closed = closed
         self.factory = factory
         self.context = copy_context()
         self.process = running()
@@ -226,12 +227,14 @@ class Listener(asyncio.AbstractServer):
         """What stands in for its sockets: it can be asked for its name."""
         return [self]
 
-    def getsockname(self) -> tuple[str, int]:
+    def getsockname(self) -> tuple[str, int | str]:
         """Address and port."""
         return ("127.0.0.1", self.port)
 
     def close(self) -> None:
-        self._network.listeners.pop(self.port, None)
+        if self.is_serving():
+            del self._network.listeners[self.port]
+            self._closed()
 
     async def wait_closed(self) -> None:
         pass
@@ -258,7 +261,7 @@ class Network:
     def __init__(self, weather: Weather, heard: Callable[[int, bytes], None]) -> None:
         self.weather = weather
         self.wrote: Callable[[Process | None, bytes], None] = lambda _process, _data: None
-        self.listeners: dict[int, Listener] = {}
+        self.listeners: dict[int | str, Listener] = {}
         self._heard = heard
         self._numbers: dict[End, int] = {}
         self._last_port = 49152
@@ -267,23 +270,30 @@ class Network:
         """A piece was read."""
         self._heard(self._numbers[end], piece)
 
-    def listen(self, factory: Callable[[], asyncio.BaseProtocol], port: int) -> Listener:
+    def listen(self, factory: Callable[[], asyncio.BaseProtocol], port: int | str, closed: Callable[[], None] = lambda: None) -> Listener:
         """Raises OSError where somebody listens already."""
         if not port:
             self._last_port += 1
             port = self._last_port
         found = self.listeners.get(port)
-        if found is not None and (found.process is None or found.process.alive):
+        if found is not None:
             raise OSError(98, "Address already in use")
-        listener = self.listeners[port] = Listener(self, port, factory)
+        listener = self.listeners[port] = Listener(self, port, factory, closed)
+        if listener.process is not None:
+            listener.process.listeners.append(listener)
         return listener
 
-    async def connect(self, factory: Callable[[], asyncio.BaseProtocol], port: int) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+    def close(self) -> None:
+        """Listen nowhere any more."""
+        for listener in list(self.listeners.values()):
+            listener.close()
+
+    async def connect(self, factory: Callable[[], asyncio.BaseProtocol], port: int | str) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """Raises ConnectionRefusedError where nobody listens."""
         await clock.pause(self.weather.delay() + _APART)
         listener = self.listeners.get(port)
-        if listener is None or (listener.process is not None and not listener.process.alive):
-            raise ConnectionRefusedError(111, f"Connect call failed ('127.0.0.1', {port})")
+        if listener is None:
+            raise ConnectionRefusedError(111, f"Connect call failed ({port!r})")
         self._last_port += 1
         near = End(self, factory(), running(), ("127.0.0.1", self._last_port))
         far = listener.context.copy().run(lambda: End(self, listener.factory(), listener.process, ("127.0.0.1", port)))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from v6cli.simulator.world.files import Open
 
 if TYPE_CHECKING:
-    from v6cli.simulator.world.pipes import End
+    from v6cli.simulator.world.pipes import End, Listener
 
 _RUNNING: ContextVar[Process | None] = ContextVar("process of a world", default=None)
 
@@ -50,6 +50,7 @@ class Process:
         self.alive = True
         self.steps = 0
         self.ends: dict[End, None] = {}
+        self.listeners: list[Listener] = []
         self.open = Open()
         self.killed = False
         self.dies_at_step = dies_at_step
@@ -83,11 +84,8 @@ class Process:
         """As kill -9: it gets no turn any more, and nothing of it is cleaned up but by the kernel."""
         if not self.alive:
             return
-        self.alive = False
         self.killed = True
-        for end in list(self.ends):
-            end.owner_died()
-        self.open.close()
+        self._leave()
 
     def bury(self) -> None:
         """Let go of what was frozen, once nothing it does can matter any more. For the end of a world."""
@@ -99,10 +97,15 @@ class Process:
     def _ended(self) -> None:
         """It came to its own end: connections and files that it left open are closed, as the kernel would."""
         if self.alive:
-            self.alive = False
-            for end in list(self.ends):
-                end.owner_died()
-            self.open.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        self.alive = False
+        for end in list(self.ends):
+            end.owner_died()
+        for listener in self.listeners:
+            listener.close()
+        self.open.close()
 
     def _run_so_that_it_can_stop(self, run: Callable[[], None]) -> None:
         from greenlet import greenlet

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import hashlib
+import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from random import Random
@@ -83,6 +84,8 @@ class World:
         loop = self._loop
         loop.create_connection = self._connect  # type: ignore[method-assign, assignment]
         loop.create_server = self._listen  # type: ignore[method-assign, assignment]
+        loop.create_unix_connection = self._connect_unix  # type: ignore[method-assign, assignment]
+        loop.create_unix_server = self._listen_unix  # type: ignore[method-assign, assignment]
         with clock.replaced(lambda: self._start + loop.now, loop.time, _refuse_to_block), files.watched(), _wrapped(self._seams):
             asyncio.set_event_loop(loop)
             try:
@@ -98,6 +101,15 @@ class World:
     async def _listen(self, factory: Callable[[], asyncio.BaseProtocol], _host: str, port: int, **_options: Any) -> Any:
         return self._network.listen(factory, port)
 
+    async def _connect_unix(self, factory: Callable[[], asyncio.BaseProtocol], path: str, **_options: Any) -> Any:
+        return await self._network.connect(factory, path)
+
+    async def _listen_unix(
+        self, factory: Callable[[], asyncio.BaseProtocol], _path: str | None = None, *, sock: socket.socket, **_options: Any
+    ) -> Any:
+        """The socket is a real one, which holds the path; who connects in this world is led past it."""
+        return self._network.listen(factory, sock.getsockname(), sock.close)
+
     def _heard(self, end: int, piece: bytes) -> None:
         self._digest.update(b"%.6f %d " % (self._loop.now, end))
         self._digest.update(piece)
@@ -110,6 +122,7 @@ class World:
         for process in self.processes:
             process.kill()
             process.bury()
+        self._network.close()
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]

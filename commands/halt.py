@@ -1,0 +1,40 @@
+"""v6 halt."""
+
+from __future__ import annotations
+
+import click
+
+from v6cli import latch, options
+from v6cli.app import App
+from v6cli.latch import TradingState
+from v6cli.runbook import halt
+
+
+@options.command()
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept with the halt and shown until trading resumes.")
+def command(app: App, reason: str) -> None:
+    """Halt trading: from now on nothing leaves for the gateway but cancels.
+
+    When to use: whenever you are not sure. It works typed bare, never asks, and needs neither settings nor gateway nor services. The
+    halt is a file of its own, written before anything else; it outlives restarts and stands until v6 resume.
+
+    It cancels nothing: it ends by showing the orders that still work at the gateway, or that this is unknown.
+
+    \b
+    If it fails: exit 74 means that the halt could NOT be recorded.
+    Log out of the account in TWS, or stop the gateway.
+
+    \b
+    Exit codes: 0 halted; 74 not recorded.
+
+    \b
+    Examples:
+      v6 halt
+      v6 halt --reason "spreads look wrong"
+    """
+    latch.tighten(app.home, TradingState.HALTED, reason or halt.NO_REASON, app.operator)
+    app.output.note(halt.said(latch.read(app.home)))
+    with app.journaled(emergency=True):
+        app.say_where(emergency=True)
+        app.show_still_working()
+    app.output.note(halt.NEXT)

@@ -1,0 +1,39 @@
+"""v6 reduce-only."""
+
+from __future__ import annotations
+
+import click
+
+from v6cli import latch, options
+from v6cli.app import App
+from v6cli.latch import TradingState
+from v6cli.runbook import halt
+
+
+@options.command()
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept with it and shown until trading resumes.")
+def command(app: App, reason: str) -> None:
+    """Allow closing orders only: no position is opened or enlarged any more.
+
+    When to use: to stop taking risk while exits go on. It works typed bare, never asks, and needs neither settings nor gateway nor
+    services. It loosens nothing: a halt that stands goes on standing.
+
+    It cancels nothing: it ends by showing the orders that still work at the gateway, or that this is unknown.
+
+    \b
+    If it fails: exit 74 means that it could NOT be recorded; v6 halt is the stronger one.
+
+    \b
+    Exit codes: 0 recorded; 74 not recorded.
+
+    \b
+    Examples:
+      v6 reduce-only
+      v6 reduce-only --reason "FOMC at 14:00"
+    """
+    latch.tighten(app.home, TradingState.REDUCING, reason or halt.NO_REASON, app.operator)
+    app.output.note(halt.said(latch.read(app.home)))
+    with app.journaled(emergency=True):
+        app.say_where(emergency=True)
+        app.show_still_working()
+    app.output.note(halt.NEXT)

@@ -1,0 +1,86 @@
+"""Halting and resuming: the latch first, then everything else that is good to know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from v6cli import clock
+from v6cli.errors import Refused, V6Error
+from v6cli.latch import Latch, TradingState
+from v6cli.results import Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from v6cli.models import WorkingOrder
+
+LOOK_WITHIN = 2.0  # wall seconds
+NO_REASON = "no reason given"
+
+NEXT = "next: v6 resume --reason TEXT, once the cause is gone"
+
+MEANS = {
+    TradingState.ACTIVE: "orders may be sent",
+    TradingState.REDUCING: "closing orders only",
+    TradingState.HALTED: "nothing leaves but cancels",
+}
+
+
+def table(state: Latch) -> Table:
+    """The trading state: one row for each halt and reduce-only behind it."""
+    columns = (Column("kind"), Column("since", kind="time"), Column("by"), Column("reason", wraps=True))
+    rows = [("halt" if mark.state is TradingState.HALTED else "reduce-only", mark.at, mark.who, mark.reason) for mark in state.marks]
+    if state.problem:
+        rows.insert(0, ("halt", None, "", state.problem))
+    return Table("v6.trading-state/1", said(state), columns, rows, empty="nothing is halted")
+
+
+def orders(working: Sequence[WorkingOrder]) -> Table:
+    """Orders that work at the gateway."""
+    columns = (
+        Column("client", kind="integer"),
+        Column("action"),
+        Column("quantity", kind="quantity"),
+        Column("contract"),
+        Column("type"),
+        Column("limit", kind="price"),
+        Column("status"),
+        Column("reference"),
+    )
+    rows = [
+        (
+            one.client_id,
+            one.action,
+            one.quantity - one.filled,
+            str(one.contract),
+            one.order_type,
+            one.limit_price,
+            one.status,
+            one.order_ref,
+        )
+        for one in working
+    ]
+    return Table("v6.working-orders/1", "still working at the gateway", columns, rows, empty="no order works at the gateway")
+
+
+async def still_working(look: Callable[[], Awaitable[Sequence[WorkingOrder]]]) -> Sequence[WorkingOrder] | str:
+    """The orders that work now, or why that is unknown; within two seconds."""
+    try:
+        async with clock.timeout(LOOK_WITHIN):
+            return await look()
+    except TimeoutError:
+        return f"no answer within {LOOK_WITHIN:g} s"
+    except V6Error as error:
+        return error.message
+
+
+def said(state: Latch) -> str:
+    """The trading state in a line."""
+    return f"trading state {state.state.value}: {MEANS[state.state]}"
+
+
+def check_loosens(state: Latch, to: TradingState) -> None:
+    """Raise Refused unless going to ``to`` would loosen ``state``."""
+    order = [TradingState.ACTIVE, TradingState.REDUCING, TradingState.HALTED]
+    if order.index(state.state) <= order.index(to):
+        raise Refused(f"the trading state is {state.state.value} already: nothing was changed", next_step="v6 trading-state")
