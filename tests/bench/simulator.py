@@ -133,8 +133,8 @@ async def _orders(port: int) -> list[Bound]:
         filled.append(heard[1])
     client.disconnect()
     return [
-        Bound("placeOrder to openOrder", "reqCurrentTime", 15.0, opened, asked, _percentiles(opened)),
-        Bound("placeOrder to fill", "reqCurrentTime", 15.0, filled, asked, _percentiles(filled)),
+        Bound("placeOrder to openOrder", "reqCurrentTime", 20.0, opened, asked, _percentiles(opened)),
+        Bound("placeOrder to fill", "reqCurrentTime", 20.0, filled, asked, _percentiles(filled)),
     ]
 
 

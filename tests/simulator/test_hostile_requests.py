@@ -79,8 +79,8 @@ class Honest:
         trader.client.MaxRequests = 0
         for client in (streamer, trader):
             client.errorEvent += lambda id_, code, text, _contract: self.errors.append((id_, code, text))
-        for symbol in ("SPY", "QQQ", "IWM"):
-            ticker = streamer.reqMktData(library.Stock(symbol, "SMART", "USD"))
+        for symbol, con_id in (("SPY", 756733), ("QQQ", 320227571), ("IWM", 9579970)):
+            ticker = streamer.reqMktData(library.Stock(symbol, "SMART", "USD", conId=con_id))
             ticker.updateEvent += self._ticked
 
     def _ticked(self, _ticker):
@@ -88,7 +88,7 @@ class Honest:
 
     async def trade(self):
         """Place an order, change it, cancel it, ask what is left, again and again."""
-        stock = self._library.Stock("SPY", "SMART", "USD")
+        stock = self._library.Stock("SPY", "SMART", "USD", conId=756733)
         while not self._stopped:
             trade = self._trader.placeOrder(stock, self._library.LimitOrder("BUY", 2, 500.0, account=ACCOUNT, tif="DAY", orderRef="honest"))
             await self._reaches(trade, "Submitted")

@@ -73,7 +73,7 @@ class Account:
     def mark(self, legs: Iterable[tuple[Contract, float]], now: datetime) -> float:
         """What contracts are worth together, per share, each as often as its ratio says."""
         contracts, ratios = zip(*legs, strict=True)
-        return float(sum(ratio * mark for ratio, mark in zip(ratios, self._market.marks(contracts, now).tolist(), strict=True)))
+        return float(sum(ratio * mark for ratio, mark in zip(ratios, self._market.marks(contracts, moved(now)).tolist(), strict=True)))
 
     def standing_of(self, holdings: Mapping[int, Holding], cash: float, own_fills: Iterable[Execution], now: datetime) -> Standing:
         """The worth of what was once held, with what had been filled by then."""
