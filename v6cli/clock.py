@@ -8,6 +8,7 @@ Stored times are UTC; what a person reads or types is New York time (``EASTERN``
 from __future__ import annotations
 
 import contextlib
+import functools
 import time as _time
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
@@ -110,6 +111,7 @@ def timeout(seconds: float | None) -> AbstractAsyncContextManager[object]:
     return asyncio.timeout(seconds)
 
 
+@functools.cache
 def eastern() -> tzinfo:
     """New York, the zone in which times are shown and typed."""
     from zoneinfo import ZoneInfo

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
+import simulator
 import startup
 import sync
 from measuring import judged
 
 if __name__ == "__main__":
-    sys.exit(judged([*startup.measure(), *sync.measure()]))
+    sys.exit(judged([*startup.measure(), *sync.measure(), *simulator.measure()]))

@@ -37,6 +37,18 @@ def _wall_time_again():
 
 
 @pytest.fixture
+def nothing_fails_behind_the_scenes(caplog):
+    """A client's rubbish is no error of the gateway: neither asyncio nor the gateway may log one."""
+    yield
+    logged = [
+        record.getMessage()
+        for record in caplog.get_records("call")
+        if record.levelname == "ERROR" and record.name.startswith(("asyncio", "v6cli"))
+    ]
+    assert not logged
+
+
+@pytest.fixture
 def at():
     """Set home time, which goes on from there, ``rate`` times as fast as the wall's."""
 

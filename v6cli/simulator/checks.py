@@ -82,7 +82,8 @@ def check_price(order: Order, floor: Floor, now: datetime) -> None:
     for price in (order.limit, order.stop):
         if price is None:
             continue
-        if (price <= 0 and not order.legs) or abs(price) > MOST_PRICE:
+        # What rounds to nothing would be on every step.
+        if (round(price, 6) <= 0 and not order.legs) or abs(price) > MOST_PRICE:
             raise _invalid(f"The price {price:g} is invalid")
         if not matching.is_on_step(order, price):
             raise Refused(110, "The price does not conform to the minimum price variation for this contract.")

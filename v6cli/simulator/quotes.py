@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime, time
 
@@ -72,6 +73,8 @@ class Quoter:
         self._market = market
         self._holdings = holdings
         self._faults = faults
+        self._second: datetime | None = None
+        self._in_second: dict[int, tuple[Row, bool]] = {}
 
     def quotes(self, contracts: Sequence[Contract], now: datetime, *, frozen: bool = False) -> list[Quote]:
         """The quote of each contract. A contract that does not trade now has none; ``frozen`` shows its last one."""
@@ -96,18 +99,27 @@ class Quoter:
         if not contracts:
             return []
         now = moved(now)
+        if now != self._second:
+            self._second, self._in_second = now, {}
+        # Orders of one second are matched against the same few contracts, over and over.
+        missing = [contract for contract in contracts if contract.con_id not in self._in_second]
+        if missing:
+            self._in_second |= self._offers(missing, now)
+        shown = [(contract, *self._in_second[contract.con_id]) for contract in contracts]
+        return [self._prices(contract, offer, now, alive=alive) for contract, offer, alive in shown]
+
+    def _offers(self, contracts: Sequence[Contract], now: datetime) -> dict[int, tuple[Row, bool]]:
+        """By contract id what the market offers, and whether it does so still, before faults and holdings have their say."""
         moments = self._market.live_moments(contracts, now)
         values = self._market.values(contracts, moments)
         bids, asks = _sides(contracts, values)
-        return [
-            self._prices(
-                contract,
+        return {
+            contract.con_id: (
                 self._offer(contract, bids[row], asks[row], values.price[row], moments[row]),
-                now,
-                alive=moments[row] >= now.timestamp(),
+                bool(moments[row] >= now.timestamp()),
             )
             for row, contract in enumerate(contracts)
-        ]
+        }
 
     def _offer(self, contract: Contract, bid: float, ask: float, value: float, moment: float) -> Row:
         """What the market offers of a contract: what was recorded of it, else what the model makes of it."""
@@ -118,14 +130,13 @@ class Quoter:
 
     def _prices(self, contract: Contract, offer: Row, now: datetime, *, alive: bool) -> Prices:
         state = self._state(contract)
-        minute = int(now.timestamp()) // 60
-        sizes = (noise.scatter(contract.con_id, np.arange(minute, minute + 3)) + 1.0) / 2
+        sizes = _sizes(contract.con_id, int(now.timestamp()) // 60)
         index = self._market.listings[contract.symbol].is_index and not contract.is_option
         offered = alive and not index and state != "none"
         bid = offer.bid if offered and state != "no-bid" else None
         ask = offer.ask if offered else None
         lots = 100 if not contract.is_option else 1
-        made_up = [lots * (1 + int(size * 80)) for size in sizes[:2].tolist()]
+        made_up = [lots * (1 + int(size * 80)) for size in sizes[:2]]
         return Prices(
             bid=NO_PRICE if bid is None else bid,
             ask=NO_PRICE if ask is None else ask,
@@ -212,6 +223,12 @@ def _computations(
     greeks = market.greeks(contracts, values, np.nan_to_num(volatility))
     table = np.column_stack([volatility, greeks.delta, prices, greeks.gamma, greeks.vega, greeks.theta, values.spot])
     return [None if np.isnan(row[0]) else Computation(*(round(number, 8) for number in row.tolist())) for row in table]
+
+
+@functools.lru_cache(maxsize=4096)  # orders of one minute are matched against the same sizes, over and over
+def _sizes(con_id: int, minute: int) -> list[float]:
+    """What is offered, wanted and last traded in a minute, each from 0 to 1."""
+    return [float(size) for size in (noise.scatter(con_id, np.arange(minute, minute + 3)) + 1.0) / 2]
 
 
 def _sides(contracts: Sequence[Contract], values: Values) -> tuple[Floats, Floats]:

@@ -6,6 +6,7 @@ holidays and early closes, ``weekdays`` does not.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -48,6 +49,7 @@ def _clock_face(moment: datetime) -> time:
     return moment.astimezone(clock.eastern()).time()
 
 
+@functools.lru_cache(maxsize=1024)  # the same few opening and closing times are asked for at every quote
 def new_york(day: date, at: time) -> datetime:
     """The UTC moment at which clocks in New York show ``at``."""
     return datetime.combine(day, at, tzinfo=clock.eastern()).astimezone(UTC)

@@ -5,6 +5,7 @@ What cannot be read raises MalformedFrame (the stream is lost, so the connection
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from collections.abc import Iterator
@@ -31,10 +32,11 @@ Value = str | int | float | bool | None
 
 def encode(*values: Value) -> bytes:
     """One frame holding ``values``."""
-    payload = "".join(f"{_text(value)}\0" for value in values).encode()
+    payload = ("\0".join([_text(value) for value in values]) + "\0").encode()
     return struct.pack(">I", len(payload)) + payload
 
 
+@functools.lru_cache(maxsize=4096, typed=True)  # most fields of the long messages are the same in each of them
 def _text(value: Value) -> str:
     if value is None:
         return ""
