@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import pytest
 
-from v6cli import control, events, locks
+from v6cli import events, locks
 from v6cli.errors import CannotWrite, GatewayUnavailable
 from v6cli.lake import reader
 from v6cli.models import Contract, GreekSource, Position
@@ -240,9 +241,8 @@ def test_nobody_answers_at_the_socket_of_a_service_that_died(stage) -> None:
     async def act(stage) -> None:
         from v6cli.sync.watch import SERVICE
 
-        server = await control.serve(stage.home.control_socket(SERVICE), {})
-        server._server.close()
-        server._server = None
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(stage.home.control_socket(SERVICE)))
         assert stage.home.control_socket(SERVICE).exists()
         done = await on_request.once(stage.home, stage.settings, stage.state, events.ignore, dry_run=False, force=True)
         assert done.written

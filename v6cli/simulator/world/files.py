@@ -27,10 +27,7 @@ class Open:
             for descriptor in self.descriptors:
                 os.dup2(nothing, descriptor, inheritable=False)
             os.close(nothing)
-        for database in self.databases:
-            with contextlib.suppress(sqlite3.Error):
-                database.close()
-        self.databases.clear()
+        self._close_databases()
 
     def forget(self) -> None:
         """Give back the numbers of what was closed. For the end of a world."""
@@ -38,6 +35,13 @@ class Open:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
         self.descriptors.clear()
+        self._close_databases()  # those that its remains opened while they were cleared away
+
+    def _close_databases(self) -> None:
+        for database in self.databases:
+            with contextlib.suppress(sqlite3.Error):
+                database.close()
+        self.databases.clear()
 
 
 @contextlib.contextmanager
