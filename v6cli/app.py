@@ -111,7 +111,7 @@ class App:
         import getpass
 
         with contextlib.suppress(KeyError, OSError):  # no name is known of this user id: that keeps nobody from halting
-            return os.environ.get("SUDO_USER") or getpass.getuser()
+            return (os.environ.get("SUDO_USER") or getpass.getuser()).encode("utf-8", "backslashreplace").decode()
         return str(os.getuid())
 
     def recorded(self) -> Mirror:
