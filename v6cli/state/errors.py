@@ -47,7 +47,7 @@ def translated(error: sqlite3.Error, path: Path, *, writing: bool) -> V6Error | 
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _DAMAGED:
         return StateCorrupt(
-            f"the state file {path} is damaged: {error}", next_step="stop v6 and move it aside together with its -wal and -shm"
+            f"the state file {path} is damaged: {error}", next_step="v6 services stop, then move it aside together with its -wal and -shm"
         )
     if code not in _REFUSED:
         return None
