@@ -248,6 +248,14 @@ def journal_of(home) -> list[journal.Entry]:
         return journal.entries(state)
 
 
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_a_locale_without_our_letters_is_no_bug(v6, demo_home, form: str) -> None:
+    latch.tighten(demo_home, latch.TradingState.HALTED, "delta ±200", "ann")
+    bare = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+    done = v6("trading-state", "-o", form, cwd=demo_home.root, environment=bare, check=0, encoding="utf-8")
+    assert "delta ±200" in done.stdout
+
+
 def test_output_that_does_not_fit_is_74_and_no_bug(demo_home) -> None:
     command = shlex.join([sys.executable, "-P", "-m", "v6cli", "--home", str(demo_home.root), "trading-state"])
     done = subprocess.run(["bash", "-c", f"{command} >/dev/full"], capture_output=True, text=True, check=False)

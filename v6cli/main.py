@@ -11,6 +11,7 @@ import gc
 gc.set_threshold(20_000)
 
 import errno  # noqa: E402
+import io  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
@@ -190,13 +191,21 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _whole_streams() -> None:
-    """Stand in for a standard stream that the caller closed: what is opened next would take its place."""
+    """Stand in for a standard stream that the caller closed: what is opened next would take its place.
+
+    Where the locale lacks a letter of ours, a terminal gets its code (a ``?`` would mean unknown), and a pipe gets UTF-8.
+    """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  it lives as long as the process
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if sys.stdout.isatty():
+            sys.stdout.reconfigure(errors="backslashreplace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8")
 
 
 def run(argv: list[str] | None = None) -> int:
