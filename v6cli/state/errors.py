@@ -4,6 +4,7 @@
 
     Unavailable               69
     ├── StateMissing              nothing has been recorded yet
+    ├── OtherAccount              what is recorded is of another account than the home's
     └── StateCorrupt              the file is damaged, or no SQLite file
 
     CannotWrite               74  disk full, read-only, or locked by another process for too long
@@ -33,6 +34,10 @@ class StateMissing(Unavailable):
     """Nothing has been recorded in this home yet."""
 
 
+class OtherAccount(Unavailable):
+    """What is recorded is the book of another account than the one this home is pinned to."""
+
+
 class StateCorrupt(Unavailable):
     """The state file is damaged, or no SQLite file at all."""
 
@@ -40,6 +45,14 @@ class StateCorrupt(Unavailable):
 def missing(path: Path) -> StateMissing:
     """There is no state file at ``path``."""
     return StateMissing(f"nothing recorded yet: {path} does not exist", next_step="v6 sync --force")
+
+
+def other_account(recorded: str, pinned: str) -> OtherAccount:
+    """The mirror holds the book of ``recorded``."""
+    return OtherAccount(
+        f"what is recorded is the book of {recorded}, and this home is pinned to {pinned}: no sync has seen that account",
+        next_step="v6 sync --force",
+    )
 
 
 def translated(error: sqlite3.Error, path: Path, *, writing: bool) -> V6Error | None:
