@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from v6cli import options
@@ -13,11 +11,11 @@ from v6cli.settings import PROFILES
 
 
 @options.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path())
 @click.option("--profile", type=click.Choice(PROFILES), default="paper", show_default=True, help="demo, paper or live.")
 @click.option("--account", metavar="ID", default="", help="The account id to pin. Without one v6 looks and sends nothing.")
 @click.option("--port", metavar="N", type=int, help="Port of the IB gateway.")
-def command(app: App, folder: Path, profile: str, account: str, port: int | None) -> None:
+def command(app: App, folder: str, profile: str, account: str, port: int | None) -> None:
     """Make a new home: folders, a commented config/v6.toml, and an open latch.
 
     When to use: once per account. It asks nothing and never overwrites: a folder that is a home already is refused.
@@ -35,7 +33,7 @@ def command(app: App, folder: Path, profile: str, account: str, port: int | None
       v6 init ~/v6-paper
       v6 init ~/v6-live --profile live --account U1234567 --port 4001
     """
-    home = new_home.make(folder, profile, account, port)
+    home = new_home.make(new_home.named(folder), profile, account, port)
     app.output.text(str(home.root))
     app.output.note(
         f"a {profile} home, account {account or 'not pinned: it looks at the one account the gateway manages and sends nothing'}"

@@ -13,7 +13,7 @@ from v6cli.runbook import logs
 @options.command()
 @click.option("--service", "names", multiple=True, metavar="NAME", shell_complete=services, help="Only this service; may be repeated.")
 @click.option("--since", metavar="WHEN", help="24h, 30m, 7d, today, or a time in New York.")
-@click.option("-n", "count", type=click.IntRange(1), default=100, show_default=True, help="At most so many lines.")
+@click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="At most so many lines.")
 @click.option("-p", "level", type=click.Choice(("debug", "info", "warning", "error", "critical")), help="This level and above.")
 @click.option("-f", "follow", is_flag=True, help="Go on showing new lines, until ^C.")
 @click.option("--grep", metavar="PATTERN", help="Only lines that match this regular expression.")

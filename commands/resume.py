@@ -31,6 +31,7 @@ def command(app: App, reason: str, to: str, yes: bool) -> None:
       v6 resume --reason "quotes are back"
       v6 resume --to reducing --reason "exits only until the close" --yes
     """
+    halt.check_reason(reason)
     seen = latch.read(app.home)
     halt.check_loosens(seen, TradingState(to.upper()))
     app.output.show(halt.table(seen))

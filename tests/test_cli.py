@@ -14,9 +14,11 @@ from pathlib import Path
 import click
 import pytest
 
-from v6cli import errors, main, settings
+from v6cli import errors, latch, main, settings
 from v6cli.app import FORMATS, App
 from v6cli.main import REGISTRY, SECTIONS, command_lines, root
+from v6cli.state import journal
+from v6cli.state.database import open_read_only
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = [" ".join(words) for words in command_lines()]
@@ -230,6 +232,34 @@ def test_a_closed_pipe_is_no_failure(demo_home) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", "2>/dev/full", "2>&1 | true"])
+def test_a_halt_needs_nobody_to_read_what_it_says(demo_home, closed: str) -> None:
+    command = f"set -o pipefail; {shlex.join([sys.executable, '-P', '-m', 'v6cli', '--home', str(demo_home.root), 'halt'])} {closed}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    acts = latch.read(demo_home), [entry.outcome for entry in journal_of(demo_home)]
+    assert (acts[0].state, acts[1]) == (latch.TradingState.HALTED, ["done"])
+
+
+def journal_of(home) -> list[journal.Entry]:
+    with open_read_only(home) as state:
+        return journal.entries(state)
+
+
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_a_locale_without_our_letters_is_no_bug(v6, demo_home, form: str) -> None:
+    latch.tighten(demo_home, latch.TradingState.HALTED, "delta ±200", "ann")
+    bare = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+    done = v6("trading-state", "-o", form, cwd=demo_home.root, environment=bare, check=0, encoding="utf-8")
+    assert "delta ±200" in done.stdout
+
+
+def test_output_that_does_not_fit_is_74_and_no_bug(demo_home) -> None:
+    command = shlex.join([sys.executable, "-P", "-m", "v6cli", "--home", str(demo_home.root), "trading-state"])
+    done = subprocess.run(["bash", "-c", f"{command} >/dev/full"], capture_output=True, text=True, check=False)
+    assert done.returncode == 74 and done.stderr == "v6: cannot write: No space left on device\n"
 
 
 def test_exit_codes_are_the_documented_ones() -> None:

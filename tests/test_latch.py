@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from v6cli import latch
+from v6cli.app import App
 from v6cli.errors import CannotWrite, Refused
 from v6cli.home import Home
 from v6cli.latch import TradingState
@@ -52,9 +53,13 @@ def test_resume_to_reducing_leaves_reducing(demo_home: Home, before: tuple[Tradi
     assert after.state is REDUCING and len(after.marks) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"by hand", b'{"reason": 3}', b'{"reason": "cut o'])
+NAIVE = b'{"reason": "by hand", "who": "ann", "at": "2026-01-01T00:00:00"}'
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"by hand", b'{"reason": 3}', b'{"reason": "cut o', NAIVE])
 def test_a_file_is_a_halt_whatever_it_says(demo_home: Home, content: bytes) -> None:
     (demo_home.latch / "halt").write_bytes(content)
+    halt(demo_home, "another")
     seen = latch.read(demo_home)
     assert seen.state is HALTED and seen.reason
     assert latch.resume(demo_home, seen, ACTIVE, "fine", "ann").state is ACTIVE
@@ -199,3 +204,36 @@ def test_working_orders_are_shown(v6, demo) -> None:
         assert shown["schema"] == "v6.working-orders/1"
     finally:
         demo.v6("resume", "--reason", "the test is over", "--yes", check=0)
+
+
+@pytest.mark.parametrize("typed", ["not \udcff text", "two\nlines", "\x1b[31mred", "\x00"])
+def test_a_halt_is_refused_for_nothing_that_is_typed(demo_home: Home, typed: str) -> None:
+    latch.tighten(demo_home, HALTED, typed, typed)
+    seen = latch.read(demo_home)
+    assert seen.state is HALTED
+    assert seen.reason.isprintable() and seen.marks[0].who.isprintable()
+
+
+def test_a_halt_typed_with_bytes_that_are_no_text_halts(v6, demo_home: Home) -> None:
+    done = v6("halt", "--reason", "bad \udcff byte", cwd=demo_home.root, environment={"SUDO_USER": "an\udcffn"})
+    assert latch.read(demo_home).state is HALTED
+    assert done.returncode == 0 and "cannot be written" not in done.stderr
+
+
+def test_a_user_without_a_name_may_halt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found: 4242")
+
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert App().operator == str(os.getuid())
+
+
+def test_a_halt_that_is_not_recorded_says_so_and_what_to_do(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(latch, "_create", refuse)
+    with pytest.raises(CannotWrite, match="NOT RECORDED") as raised:
+        halt(demo_home)
+    assert "gateway" in str(raised.value.next_step)

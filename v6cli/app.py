@@ -110,7 +110,9 @@ class App:
         """Who sits at this terminal: whoever called sudo, else the user."""
         import getpass
 
-        return os.environ.get("SUDO_USER") or getpass.getuser()
+        with contextlib.suppress(KeyError, OSError):  # no name is known of this user id: that keeps nobody from halting
+            return (os.environ.get("SUDO_USER") or getpass.getuser()).encode("utf-8", "backslashreplace").decode()
+        return str(os.getuid())
 
     def recorded(self) -> Mirror:
         """What the last sync saw. Raises Unavailable where none has ended yet."""
@@ -290,7 +292,7 @@ class App:
     def _argv(self) -> list[str]:
         from v6cli.secrets import redact
 
-        return [redact(word) for word in sys.argv[1:]]
+        return [redact(word.encode("utf-8", "backslashreplace").decode()) for word in sys.argv[1:]]
 
     @contextlib.contextmanager
     def _entered(self, *, emergency: bool) -> Iterator[None]:

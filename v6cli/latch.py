@@ -22,6 +22,7 @@ from v6cli.errors import CannotWrite, Refused
 from v6cli.files import FILE_MODE, FOLDER_MODE, private_folder, reserve, sync_folder
 from v6cli.home import Home
 
+BY_HAND = "log out of the account in TWS, or stop the gateway: nothing else keeps orders from leaving"
 BALLAST = 256 << 10  # bytes kept for the latch on a full disk: room for some marks and the folder that names them
 
 
@@ -75,6 +76,12 @@ class _Written(Struct):
     at: datetime
 
 
+def one_line(text: str) -> str:
+    """``text`` as a latch keeps and shows it: whatever was typed, one printable line. A halt is refused for nothing in its reason."""
+    readable = text.encode("utf-8", "backslashreplace").decode()
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in readable).split())
+
+
 def make_open(home: Home) -> None:
     """Make the latch of a new home, with nothing halted. Raises CannotWrite."""
     private_folder(home.latch)
@@ -100,15 +107,15 @@ def tighten(home: Home, state: TradingState, reason: str, who: str) -> Mark:
 
     at = clock.wall()
     name = f"{_PREFIX[state]}-{at:%Y%m%dT%H%M%S.%f}-{os.getpid()}"
-    content = msgspec.json.encode(_Written(reason, who, at))
+    content = msgspec.json.encode(_Written(one_line(reason), one_line(who), at))
     try:
         if home.latch.is_dir():
             _add(home, home.latch / name, content)
         else:
             _make_shut(home, name, content)
     except OSError as error:
-        raise CannotWrite(f"the latch {home.latch} cannot be written: {error.strerror}") from error
-    return Mark(name, state, reason, who, at)
+        raise CannotWrite(f"NOT RECORDED: the latch {home.latch} cannot be written: {error.strerror}", next_step=BY_HAND) from error
+    return Mark(name, state, one_line(reason), one_line(who), at)
 
 
 def resume(home: Home, seen: Latch, to: TradingState, reason: str, who: str) -> Latch:
@@ -177,12 +184,13 @@ def _mark(path: Path, state: TradingState) -> Mark:
     try:
         content = path.read_bytes()
         written = msgspec.json.decode(content, type=_Written)
-        return Mark(path.name, state, written.reason, written.who, written.at)
+        # A time without a zone was typed by hand: it says nothing certain.
+        return Mark(path.name, state, one_line(written.reason), one_line(written.who), written.at if written.at.tzinfo else _touched(path))
     except OSError:
         return Mark(path.name, state, "no reason readable")
     except msgspec.MsgspecError:
         # Made by hand, or by a full disk: a file is a halt, whatever it says.
-        return Mark(path.name, state, content.decode("utf-8", "replace").strip()[:200] or "no reason recorded", at=_touched(path))
+        return Mark(path.name, state, one_line(content.decode("utf-8", "replace"))[:200] or "no reason recorded", at=_touched(path))
 
 
 def _touched(path: Path) -> datetime | None:

@@ -10,6 +10,8 @@ import gc
 # Collecting cycles is tuned for a process that makes many objects and soon ends: the imports below already count.
 gc.set_threshold(20_000)
 
+import errno  # noqa: E402
+import io  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
@@ -183,9 +185,28 @@ def completion_script(shell: str) -> str:
 def main(argv: list[str] | None = None) -> None:
     """Run one command line and end the process with its exit code."""
     gc.freeze()  # what is loaded by now stays, and does not count towards a first collection
+    _whole_streams()
     code = run(argv)
     gc.freeze()  # nothing is collected once more at exit
     sys.exit(code)
+
+
+def _whole_streams() -> None:
+    """Stand in for a standard stream that the caller closed: what is opened next would take its place.
+
+    Where the locale lacks a letter of ours, a terminal gets its code (a ``?`` would mean unknown), and a pipe gets UTF-8.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  it lives as long as the process
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if sys.stdout.isatty():
+            sys.stdout.reconfigure(errors="backslashreplace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8")
 
 
 def run(argv: list[str] | None = None) -> int:
@@ -207,6 +228,8 @@ def run(argv: list[str] | None = None) -> int:
         return _fail(app, "interrupted", None, 130)
     except BrokenPipeError:
         return _closed_pipe()
+    except OSError as error:
+        return _full(app, error) if error.errno in {errno.ENOSPC, errno.EDQUOT} else _bug(app, error)
     except Exception as error:  # noqa: BLE001  the boundary: a bug gets a place in the log and one line on the screen
         return _bug(app, error)
     finally:
@@ -234,6 +257,13 @@ def _closed_pipe() -> int:
     """The reader of our output went away (`| head`): not worth a word; stdout is pointed elsewhere so that exit does not complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _full(app: App, error: OSError) -> int:
+    """A disk is full, be it the one that our output goes to, whose rest is let go so that exit does not complain."""
+    _closed_pipe()
+    where = f" {error.filename}" if error.filename else ""
+    return _fail(app, f"cannot write{where}: {error.strerror}", None, 74)
 
 
 def _bug(app: App, error: Exception) -> int:

@@ -16,17 +16,17 @@ from msgspec import Struct, field
 
 from v6cli import clock
 
-NUMERIC = frozenset({"integer", "quantity", "strike", "price", "money", "percent", "greek", "number", "seconds"})
+NUMERIC = frozenset({"integer", "identity", "quantity", "strike", "price", "money", "percent", "greek", "number", "seconds"})
 UNKNOWN = "?"
 
 
 class Column(Struct, frozen=True):
     """What one column means.
 
-    ``kind``: text, status, date, expiry, time, integer, quantity, strike, price, money (whole units), percent (of a
-    fraction), greek, number, seconds (an age). ``unit`` is for machines and help. ``sign`` colours by sign. A None is
-    shown as ``missing``: ``?`` where a number is unknown, nothing where there is none to have. Where the screen is too
-    narrow, columns of the highest ``rank`` give way first.
+    ``kind``: text, status, date, expiry, time, integer, identity (a number to copy), quantity, strike, price, money (whole
+    units), percent (of a fraction), greek, number, seconds (an age). ``unit`` is for machines and help. ``sign`` colours by
+    sign. A None is shown as ``missing``: ``?`` where a number is unknown, nothing where there is none to have. Where the
+    screen is too narrow, columns of the highest ``rank`` give way first.
     """
 
     name: str
@@ -137,6 +137,7 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
     "expiry": _expiry,
     "time": clock.show,
     "integer": lambda value: f"{value:,}",
+    "identity": str,
     "quantity": lambda value: compact(value, 4),
     "strike": lambda value: compact(value, 3),
     "price": lambda value: f"{value:z,.2f}",  # z: a rounded zero carries no sign

@@ -12,12 +12,12 @@ from v6cli.runbook.services import table
 
 @options.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=services)
-@options.changes()
+@options.changes(emergency=True)
 def command(app: App, names: tuple[str, ...], dry_run: bool) -> None:
     """Stop services, dependants first, and prove that they are gone.
 
     When to use: before maintenance. Stopping is not an emergency halt: it cancels no order. Without a name everything is
-    stopped, the supervisor too.
+    stopped, the supervisor too. Neither broken settings nor a journal that cannot be written keep it from that.
 
     \b
     If it fails: what still runs is named.

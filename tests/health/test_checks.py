@@ -246,6 +246,15 @@ def test_services(state: str, status: Status) -> None:
     assert "2 restarts" in found[0].text
 
 
+def test_services_without_a_supervisor_are_not_green() -> None:
+    found = checks.services([ServiceState("ib-gateway", "running", detail="the supervisor was killed")])
+    assert max(found, key=lambda one: one.exit_code).status is DEGRADED
+    assert (found[-1].text, str(found[-1].fix)) == (
+        "ib-gateway would not be started again: the supervisor was killed",
+        "v6 services start",
+    )
+
+
 def test_no_services_is_not_known() -> None:
     assert [one.status for one in checks.services([])] == [UNKNOWN]
 

@@ -260,6 +260,20 @@ def test_a_book_dated_in_the_future_or_too_old_is_no_basis_for_green(stage, away
     stage(act, timeout=5.0)
 
 
+def test_the_book_of_another_account_is_no_basis_for_green(stage) -> None:
+    """The account of the home was changed after the last sync."""
+
+    async def act(stage) -> None:
+        await stage.sync()
+        stage.settings = msgspec.structs.replace(stage.settings, account="DU7777777")
+        risk = await examine.measured_risk(facts(stage))
+        assert [(one.status, str(one.fix)) for one in risk.findings] == [(Status.UNKNOWN, "v6 sync --force")]
+        assert "DU7777777" in risk.findings[0].text and not risk.measures
+        assert [one.status for one in await examine.recorded(facts(stage))] == [Status.UNKNOWN]
+
+    stage(act, timeout=5.0)
+
+
 def test_the_gateway_is_found_by_what_it_is_where_it_listens_nowhere(folder: Path) -> None:
     """A Java that runs IB's classes, as a gateway does that waits for its login."""
     java = folder / "java"

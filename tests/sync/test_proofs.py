@@ -21,7 +21,7 @@ from v6cli.state.database import open_read_only
 from v6cli.sync import fetch
 from v6cli.sync.causes import label
 from v6cli.sync.greeks import judge
-from v6cli.sync.reconcile import FAILED, UNEXPLAINED
+from v6cli.sync.reconcile import FAILED, UNEXPLAINED, Syncer
 
 EXPIRY = date(2026, 11, 24)
 CALL = Contract(7, "SPY", "OPT", EXPIRY, 600.0, "C", 100.0)
@@ -173,6 +173,23 @@ def test_a_second_sync_waits_before_it_takes_the_client_id_of_the_first(stage, m
         )
         assert all(one.written for one in both) and both[0].run != both[1].run
         assert [who is not None and who.startswith("sync 2") for who in asked] == [True, True]
+
+    stage(act, timeout=5.0)
+
+
+def test_a_forced_sync_finds_what_became_of_a_table_that_it_holds_open(stage) -> None:
+    """The health check names a forced sync as the cure, and the service that is asked for one has held the table open for days."""
+
+    async def act(stage) -> None:
+        connection = await stage.connect()
+        syncer = Syncer(connection, stage.home, stage.state, stage.settings)
+        await syncer.sync("run-1", events.ignore)
+        for commit in (stage.home.lake / "account_history" / "_delta_log").glob("*.json"):
+            commit.write_text("{damaged")
+        assert reader.readable(stage.home.lake)
+        await syncer.sync("run-2", events.ignore, force=True)
+        assert reader.readable(stage.home.lake) == []
+        await connection.close()
 
     stage(act, timeout=5.0)
 

@@ -64,19 +64,18 @@ class Output:
     def note(self, text: str) -> None:
         """One line beside the data."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201
+            _aside(text)
 
     def detail(self, text: str) -> None:
         """One line that only ``-v`` shows."""
         if self.verbose:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201
+            _aside(text)
 
     def error(self, message: str, next_step: str | None = None) -> None:
         """What went wrong, and what to do next."""
-        with contextlib.suppress(BrokenPipeError):
-            print(f"v6: {message}", file=sys.stderr)  # noqa: T201
-            if next_step:
-                print(f"next: {next_step}", file=sys.stderr, flush=True)  # noqa: T201
+        _aside(f"v6: {message}")
+        if next_step:
+            _aside(f"next: {next_step}")
 
     def report(self, event: events.Event) -> None:
         """A Report for work that runs without a live view."""
@@ -112,3 +111,9 @@ class Output:
         """Refuse a format this command cannot give. Raises UsageError."""
         if self.format not in formats:
             raise UsageError(f"-o {self.format} is not possible here; there are: {', '.join(formats)}")
+
+
+def _aside(text: str) -> None:
+    """One line on stderr. That nobody can read it, or that its disk is full, stops nothing that v6 is about to do."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201

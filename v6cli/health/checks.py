@@ -195,7 +195,7 @@ def greeks(seen: Mirror | None, now: datetime, settings: Settings) -> Finding:
 
 
 def services(states: Sequence[ServiceState]) -> list[Finding]:
-    """Every service, one finding each that is not running, one for all that are."""
+    """Every service, one finding each that is not running, one for all that are; one that nothing would start again is not well."""
     found = []
     running = [one for one in states if one.state == "running"]
     if running:
@@ -207,6 +207,10 @@ def services(states: Sequence[ServiceState]) -> list[Finding]:
                 f"{len(running)} of {len(states)} services run" + (f", {count(restarts, 'restart')}" if restarts else ""),
             )
         )
+    alone = [one for one in running if one.detail]
+    if alone:
+        text = f"{', '.join(one.name for one in alone)} would not be started again: {alone[0].detail}"
+        found.append(Finding("services", Status.DEGRADED, text, fix=Fix(("services", "start"))))
     for one in states:
         if one.state == "running":
             continue

@@ -17,7 +17,7 @@ from v6cli.portfolio import limits
 from v6cli.portfolio.limits import Measure
 from v6cli.procedure import Finding, Status
 from v6cli.services.backend import ServiceState
-from v6cli.state.errors import StateMissing
+from v6cli.state.errors import OtherAccount, StateMissing
 
 LONGEST_LOOK_FOR_A_PROCESS = 5.0  # wall seconds; the login has said by then what matters
 
@@ -80,7 +80,7 @@ async def recorded(facts: Facts) -> list[Finding]:
 
 def _no_state(subject: str, error: V6Error) -> Finding:
     """What state holds is not to be had: a first sync makes one that is missing, but mends none that is damaged."""
-    return checks.unknown(subject, error, checks.FORCE_SYNC if isinstance(error, StateMissing) else None)
+    return checks.unknown(subject, error, checks.FORCE_SYNC if isinstance(error, StateMissing | OtherAccount) else None)
 
 
 class Risk(Struct, frozen=True):

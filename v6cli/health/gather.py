@@ -31,6 +31,7 @@ from v6cli.settings import Settings
 from v6cli.state import alerts, mirror
 from v6cli.state.alerts import RaisedAlert
 from v6cli.state.database import open_read_only
+from v6cli.state.errors import other_account
 from v6cli.state.mirror import Mirror
 
 T = TypeVar("T")
@@ -98,8 +99,8 @@ class Facts:
         return await self._once("services", lambda: _aside(self._backend.status, ()))
 
     async def state(self) -> StateFacts:
-        """Mirror and alerts. Raises Unavailable."""
-        return await self._once("state", lambda: _aside(_look_at_state, self.home))
+        """Mirror and alerts. Raises Unavailable, also where the mirror is that of another account."""
+        return await self._once("state", lambda: _aside(_look_at_state, self.home, self.settings.account))
 
     async def lake_problems(self) -> list[str]:
         """What is wrong with the lake; empty when every table can be read."""
@@ -198,9 +199,12 @@ def _is_this_machine(host: str) -> bool:
         return host in {"localhost", os.uname().nodename}
 
 
-def _look_at_state(home: Home) -> StateFacts:
+def _look_at_state(home: Home, account: str) -> StateFacts:
     with open_read_only(home) as state:
-        return StateFacts(mirror.read(state), alerts.open_alerts(state))
+        seen = mirror.read(state)
+        if seen is not None and account not in {"", seen.account.account}:
+            raise other_account(seen.account.account, account)
+        return StateFacts(seen, alerts.open_alerts(state))
 
 
 def _look_at_machine(home: Home) -> Machine:

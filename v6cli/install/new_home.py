@@ -32,6 +32,13 @@ profile = "{profile}"        # demo, paper or live
 """
 
 
+def named(folder: str) -> Path:
+    """The place a new home is wanted at; nothing is not the working folder. Raises BadConfiguration."""
+    if not folder:
+        raise BadConfiguration("DIR is empty: it must name a folder", next_step="an unset variable of a script? name the folder")
+    return Path(folder)
+
+
 def make(folder: Path, profile: str, account: str = "", port: int | None = None, extra: str = "") -> Home:
     """Make a home in ``folder``, which must not be one already, and return it.
 
@@ -45,7 +52,10 @@ def make(folder: Path, profile: str, account: str = "", port: int | None = None,
         raise BadConfiguration(f"{place} is a file: a home is a folder", next_step="choose another folder")
     home = Home(place)
     text = _text(profile, account, port) + extra
-    loaded = settings.check_text(text, home.settings_file).settings
+    try:
+        loaded = settings.check_text(text, home.settings_file).settings
+    except BadConfiguration as error:  # there is no home yet whose settings could be set
+        raise BadConfiguration(error.message, next_step="give another --account, --profile or --port; nothing was written") from None
     for path in (home.root, home.config, home.logs, home.backups, home.lake, home.state_folder, home.run, home.runs):
         private_folder(path)
     latch.make_open(home)

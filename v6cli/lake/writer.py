@@ -67,6 +67,10 @@ class Writer:
                 self._handles.forget()
                 raise
 
+    def look_again(self) -> None:
+        """Trust nothing that was open: a held table does not notice what became of its older files."""
+        self._handles.forget()
+
     def _commit(self, batch: Batch) -> dict[str, int]:
         handles, record = self._handles, batch.record
         if handles.refresh():

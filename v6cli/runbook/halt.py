@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from v6cli import clock
-from v6cli.errors import Refused, V6Error
+from v6cli.errors import Refused, UsageError, V6Error
 from v6cli.latch import Latch, TradingState
 from v6cli.results import Column, Table
 
@@ -77,6 +77,12 @@ async def still_working(look: Callable[[], Awaitable[Sequence[WorkingOrder]]]) -
 def said(state: Latch) -> str:
     """The trading state in a line."""
     return f"trading state {state.state.value}: {MEANS[state.state]}"
+
+
+def check_reason(reason: str) -> None:
+    """Raise UsageError where the reason of a resume says nothing."""
+    if not reason.strip():
+        raise UsageError("--reason is empty: say why it is safe again", next_step='v6 resume --reason "quotes are back"')
 
 
 def check_loosens(state: Latch, to: TradingState) -> None:

@@ -18,6 +18,7 @@ from v6cli.services.records import Line
 
 COLUMNS = (Column("time", kind="time"), Column("service"), Column("level", kind="status"), Column("text", wraps=True))
 _SPAN = re.compile(r"^(\d+)\s*([smhd])$")
+_TIMES = "write 24h, 30m, 7d, today or 2026-11-24 09:30"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -35,13 +36,16 @@ def since(text: str | None) -> datetime | None:
     if text is None:
         return None
     if match := _SPAN.match(text.strip()):
-        return clock.wall() - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        try:
+            return clock.wall() - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        except OverflowError:
+            raise BadInput(f"{text.strip()} ago is before all time", next_step=_TIMES) from None
     if text.strip().lower() == "today":
         return clock.wall().astimezone(clock.eastern()).replace(hour=0, minute=0, second=0, microsecond=0)
     try:
         return clock.read_moment(text)
     except BadInput as error:
-        raise BadInput(error.message, next_step="write 24h, 30m, 7d, today or 2026-11-24 09:30") from None
+        raise BadInput(error.message, next_step=_TIMES) from None
 
 
 def sources(backend: Backend, names: Sequence[str]) -> list[Path]:

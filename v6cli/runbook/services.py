@@ -11,7 +11,7 @@ from v6cli.services.backend import ServiceState
 COLUMNS = (
     Column("service"),
     Column("state", kind="status"),
-    Column("pid", kind="integer", missing=""),
+    Column("pid", kind="identity", missing=""),
     Column("uptime", kind="seconds", missing="", unit="seconds"),
     Column("restarts", kind="integer"),
     Column("last", title="last log line", wraps=True),

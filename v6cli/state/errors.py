@@ -4,6 +4,7 @@
 
     Unavailable               69
     ├── StateMissing              nothing has been recorded yet
+    ├── OtherAccount              what is recorded is of another account than the home's
     └── StateCorrupt              the file is damaged, or no SQLite file
 
     CannotWrite               74  disk full, read-only, or locked by another process for too long
@@ -33,6 +34,10 @@ class StateMissing(Unavailable):
     """Nothing has been recorded in this home yet."""
 
 
+class OtherAccount(Unavailable):
+    """What is recorded is the book of another account than the one this home is pinned to."""
+
+
 class StateCorrupt(Unavailable):
     """The state file is damaged, or no SQLite file at all."""
 
@@ -42,12 +47,20 @@ def missing(path: Path) -> StateMissing:
     return StateMissing(f"nothing recorded yet: {path} does not exist", next_step="v6 sync --force")
 
 
+def other_account(recorded: str, pinned: str) -> OtherAccount:
+    """The mirror holds the book of ``recorded``."""
+    return OtherAccount(
+        f"what is recorded is the book of {recorded}, and this home is pinned to {pinned}: no sync has seen that account",
+        next_step="v6 sync --force",
+    )
+
+
 def translated(error: sqlite3.Error, path: Path, *, writing: bool) -> V6Error | None:
     """The error as v6 says it; None for one that is a bug in v6 (a constraint, a wrong statement)."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _DAMAGED:
         return StateCorrupt(
-            f"the state file {path} is damaged: {error}", next_step="stop v6 and move it aside together with its -wal and -shm"
+            f"the state file {path} is damaged: {error}", next_step="v6 services stop, then move it aside together with its -wal and -shm"
         )
     if code not in _REFUSED:
         return None

@@ -164,7 +164,7 @@ def _user() -> str:
     import pwd
 
     if called := os.environ.get("SUDO_USER"):
-        return called
+        return called.encode("utf-8", "backslashreplace").decode()
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

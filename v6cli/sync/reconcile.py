@@ -115,6 +115,8 @@ class Syncer:
         What nobody can explain becomes an alert together with the mirror: the next sync would no longer see the difference.
         """
         notes = []
+        if force:
+            self._writer.look_again()
         try:
             versions = self._writer.commit(batch)
         except LakeUnreadable as error:
