@@ -12,7 +12,7 @@ from v6cli.state.alerts import RaisedAlert
 from v6cli.state.database import open_read_only
 
 COLUMNS = (
-    Column("id", kind="integer"),
+    Column("id", kind="identity"),
     Column("severity", kind="status"),
     Column("last", kind="time", rank=1),
     Column("count", kind="integer"),

@@ -12,7 +12,7 @@ from v6cli.state.journal import Entry
 Lives = Callable[[str], bool]
 
 COLUMNS = (
-    Column("id", kind="integer"),
+    Column("id", kind="identity"),
     Column("began", kind="time"),
     Column("user", rank=1),
     Column("outcome", kind="status"),
