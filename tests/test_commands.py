@@ -219,7 +219,7 @@ def test_a_bug_in_one_look_is_in_the_log_and_not_on_the_screen(demo_home, monkey
     from v6cli import main
     from v6cli.health import gather
 
-    def broken(_home: Home) -> None:
+    def broken(_home: Home, _account: str) -> None:
         raise ZeroDivisionError("planted")
 
     monkeypatch.setattr(gather, "_look_at_state", broken)

@@ -135,6 +135,7 @@ class App:
 
         async with self.gateway("look") as connection:
             positions, account = await positions_and_account(connection)
+            await connection.must_reach_ib()
         try:
             greeks = self.recorded().greeks
         except Unavailable:
@@ -232,7 +233,9 @@ class App:
         from v6cli.broker.orders import working
 
         async with self.gateway("look") as connection:
-            return await working(connection)
+            found = await working(connection)
+            await connection.must_reach_ib()
+            return found
 
     def show_still_working(self) -> None:
         """Show the orders that work at the gateway, or say why that is unknown; within two seconds."""

@@ -11,11 +11,13 @@ import psutil
 import pytest
 
 from v6cli import events, locks
+from v6cli.app import App
 from v6cli.broker import codes
 from v6cli.broker.connection import connect
 from v6cli.broker.ib import ClientIdInUse
 from v6cli.broker.pacing import TokenBucket
 from v6cli.errors import GatewayUnavailable, Refused
+from v6cli.portfolio import account
 
 
 def replaced(stage, **gateway):
@@ -259,3 +261,18 @@ def test_a_loop_that_was_held_up_does_not_make_up_for_it_in_a_burst() -> None:
     given = asyncio.run(main())
     for start in given:
         assert sum(1 for moment in given if start <= moment < start + 0.98) <= 20
+
+
+def test_what_a_gateway_without_ib_remembers_is_not_taken_for_ib_s_word(stage) -> None:
+    """A halt ends by saying what still works: 'nothing' from memory would be the worst of answers."""
+
+    async def act(stage) -> None:
+        app = App()
+        app.home = stage.home
+        assert await app.working_orders() == []
+        stage.gateway.faults.set("link-lost")
+        for look in (app.working_orders, app.seen_at_gateway, lambda: account.from_gateway(app.gateway)):
+            with pytest.raises(GatewayUnavailable, match="lost its connection to IB"):
+                await look()
+
+    stage(act, timeout=5.0)

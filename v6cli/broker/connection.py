@@ -56,6 +56,11 @@ class Connection:
         """
         return not self._link_lost and await self.client.reaches_ib()
 
+    async def must_reach_ib(self) -> None:
+        """Raise GatewayUnavailable where the gateway answers from memory alone, so that its word is not taken for IB's."""
+        if not await self.reaches_ib():
+            raise GatewayUnavailable("the gateway has lost its connection to IB: what it says of account and orders may be old")
+
     def _hear(self, _request: int, meaning: Meaning, text: str) -> None:
         farm = text.rsplit(":", 1)[-1].strip()
         if meaning.kind == "farm-down":

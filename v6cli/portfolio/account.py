@@ -42,6 +42,7 @@ async def from_gateway(gateway: Gateway) -> Account:
     """The account as IB states it now. Raises GatewayUnavailable."""
     async with gateway("look") as connection:
         _, known = await positions_and_account(connection)
+        await connection.must_reach_ib()
         return known
 
 

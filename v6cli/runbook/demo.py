@@ -27,8 +27,7 @@ then: v6 positions               the book by underlying and strategy
       v6 status                  one screen of everything
       v6 logs -n 20              what the services did
       v6 services stop ib-gateway
-      v6 morning-check           what a dead gateway looks like
-      v6 morning-check --fix     mends it
+      v6 morning-check           what a dead gateway looks like; --fix mends it
       v6 demo --stop             the end"""
 
 
