@@ -187,6 +187,7 @@ def main(argv: list[str] | None = None) -> None:
     gc.freeze()  # what is loaded by now stays, and does not count towards a first collection
     _whole_streams()
     code = run(argv)
+    _let_go_of_what_nobody_reads()
     gc.freeze()  # nothing is collected once more at exit
     sys.exit(code)
 
@@ -207,6 +208,14 @@ def _whole_streams() -> None:
             sys.stdout.reconfigure(errors="backslashreplace")
         else:
             sys.stdout.reconfigure(encoding="utf-8")
+
+
+def _let_go_of_what_nobody_reads() -> None:
+    """A note that could not be written is still held, and trying again at exit would end in a code of Python's own (120)."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def run(argv: list[str] | None = None) -> int:
