@@ -17,6 +17,7 @@ from v6cli.simulator.scenario import PositionSpec, Scenario, StrategySpec
 from v6cli.simulator.server import Gateway
 from v6cli.simulator.world import Process, World
 
+from . import bugs
 from .faults import STATES, Mishap, drawn
 from .trader import CLIENT_ID, Task, Trader
 
@@ -24,7 +25,6 @@ from .trader import CLIENT_ID, Task, Trader
 TROUBLE = 120.0
 CONVERGENCE = 600.0
 PORT = 4002
-_PLACES = b"\0\0"
 
 
 class Outcome(Struct, frozen=True):
@@ -96,6 +96,8 @@ class _Play:
         self._halted = folder / "halted"
         self._halt_stands = False
         self._orders = 0
+        self._death = ""
+        self._dies_sending = ""
         self._gateway: Gateway
         self._trader: Trader
         self._process: Process
@@ -106,7 +108,9 @@ class _Play:
         self.world.watch_writes(self._wrote)
         self.world.seam(Trader, "_record")
         self.world.seam(Trader, "_settle")
-        self.world.run(self._run)
+        with bugs.of_the_gateway() as found:
+            self.world.run(self._run)
+        self.wrong.update(dict.fromkeys(found))
         for problem in self.world.problems:
             self.wrong[f"nobody caught: {problem.get('exception') or problem.get('message')!r}"] = None
         self.met.update(self._gateway.faults.met)
@@ -141,26 +145,26 @@ class _Play:
 
     def _start(self) -> None:
         self._trader = Trader(self._file, PORT, self.schedule.tasks, self._halted, self.schedule.patience, TROUBLE + 30, self._bug)
-        self._death: tuple[str, int] | None = None
+        self._death = ""
         self._process = self.world.process("trader", self._trader.run, dies_at=self._dies_at)
 
     def _dies_at(self, seam: str) -> bool:
         where = {"before _record": "before commit", "after _record": "after commit", "before _settle": "before commit"}.get(
             seam, "after commit"
         )
-        if self._death is None or self._death[0] != where:
+        if self._death != where:
             return False
         self.met[f"dies {where}"] += 1
-        self._death = None
+        self._death = ""
         return True
 
     async def _deaths(self) -> None:
         for at, where, turns in self.schedule.deaths:
             await asyncio.sleep(max(0.0, at - self.world.seconds))
             if where in {"before commit", "after commit"}:
-                self._death = (where, 1)
+                self._death = where
                 await asyncio.sleep(20)
-                self._death = None
+                self._death = ""
             elif where == "turn":
                 self._process.dies_at_step = self._process.steps + turns
                 await asyncio.sleep(1)
@@ -172,8 +176,6 @@ class _Play:
             if not self._process.alive and not self._trader.done:
                 await asyncio.sleep(self.world.chance(f"rest {at}").uniform(0.001, 10))
                 self._start()
-
-    _dies_sending = ""
 
     async def _halts(self) -> None:
         for begins, ends in self.schedule.halts:
