@@ -18,7 +18,7 @@ class Deadlock(RuntimeError):
     """Every task waits for another, and no timer is left that could wake one: real time would stand still for ever."""
 
 
-class _Handle(asyncio.Handle):
+class _OfAProcess(asyncio.Handle):
     """A callback of a process runs only while the process lives."""
 
     __slots__ = ()
@@ -31,17 +31,10 @@ class _Handle(asyncio.Handle):
             process.step(super()._run)
 
 
-class _Timer(asyncio.TimerHandle):
-    """As `_Handle`, at a moment."""
+class _Timer(_OfAProcess, asyncio.TimerHandle):
+    """As `_OfAProcess`, at a moment."""
 
     __slots__ = ()
-
-    def _run(self) -> None:
-        process = of_context(self._context)  # type: ignore[attr-defined]
-        if process is None:
-            super()._run()
-        else:
-            process.step(super()._run)
 
 
 class _Jump:
@@ -92,7 +85,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return timer
 
     def _call_soon(self, callback: Callable[..., Any], args: Any, context: Context | None) -> asyncio.Handle:
-        handle = _Handle(callback, args, self, context)
+        handle = _OfAProcess(callback, args, self, context)
         self._ready.append(handle)  # type: ignore[attr-defined]
         return handle
 
