@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -135,6 +136,17 @@ class Fill:
     ref: str
     time: str
     commission: float | None
+
+
+class Unread(logging.Handler):
+    """What a library's decoder complains of. It logs that and goes on, so this is where it is noticed."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.complaints: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.complaints.append(self.format(record))
 
 
 @dataclass

@@ -6,23 +6,12 @@ import logging
 import threading
 from typing import Any
 
-from client import Chain, Contract, Details, Greeks, Heard, Margins, Quote, Working
+from client import Chain, Contract, Details, Greeks, Heard, Margins, Quote, Unread, Working
 from ibapi.contract import Contract as TheirContract
 from ibapi.wrapper import EWrapper
 
 #: Codes that tell of data farms, and end nothing.
 _NOTES = range(2100, 2200)
-
-
-class Unread(logging.Handler):
-    """What the decoder complains of: it leaves out a message of the wrong length and goes on."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.complaints: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.complaints.append(self.format(record))
 
 
 UNREAD = Unread()

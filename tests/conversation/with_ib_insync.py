@@ -20,6 +20,7 @@ from client import (
     NotAdmitted,
     Order,
     Quote,
+    Unread,
     Unreadable,
     Working,
 )
@@ -28,17 +29,6 @@ try:
     import ib_async as library
 except ImportError:
     import ib_insync as library
-
-
-class Unread(logging.Handler):
-    """What the library's decoder complains of; its messages are logged and go on, so this is where they are noticed."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.complaints: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.complaints.append(self.format(record))
 
 
 UNREAD = Unread()
