@@ -221,11 +221,11 @@ def test_a_halt_typed_with_bytes_that_are_no_text_halts(v6, demo_home: Home) -> 
 
 
 def test_a_user_without_a_name_may_halt(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody() -> str:
+    def nobody(_uid: int) -> None:
         raise KeyError("getpwuid(): uid not found: 4242")
 
     monkeypatch.delenv("SUDO_USER", raising=False)
-    monkeypatch.setattr("getpass.getuser", nobody)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
     assert App().operator == str(os.getuid())
 
 

@@ -108,11 +108,9 @@ class App:
     @property
     def operator(self) -> str:
         """Who sits at this terminal: whoever called sudo, else the user."""
-        import getpass
+        from v6cli.state import journal
 
-        with contextlib.suppress(KeyError, OSError):  # no name is known of this user id: that keeps nobody from halting
-            return (os.environ.get("SUDO_USER") or getpass.getuser()).encode("utf-8", "backslashreplace").decode()
-        return str(os.getuid())
+        return journal.operator()
 
     def recorded(self) -> Mirror:
         """What the last sync saw. Raises Unavailable where none has ended yet."""

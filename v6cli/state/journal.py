@@ -75,7 +75,7 @@ def begin(state: State, run_id: str, command: str, argv: Sequence[str]) -> Entry
     """An act is about to begin. ``argv`` must carry no secret. Raises CannotWrite: then the act must not begin."""
     found = state.row(
         f"INSERT INTO journal (run, began, user, host, command, argv, steps) VALUES (?, ?, ?, ?, ?, ?, '[]') RETURNING {_COLUMNS}",  # noqa: S608
-        (run_id, to_text(clock.now()), _user(), os.uname().nodename, command, msgspec.json.encode(list(argv)).decode()),
+        (run_id, to_text(clock.now()), operator(), os.uname().nodename, command, msgspec.json.encode(list(argv)).decode()),
     )
     return _entry(found)
 
@@ -98,7 +98,7 @@ def end(state: State, entry: Entry, outcome: Outcome, exit_code: int, error: str
 
 def note_beside(home: Home, argv: Sequence[str]) -> str:
     """Note an act in a file beside a journal that cannot be written; where it is noted, or that it is not."""
-    line = {"at": to_text(clock.now()), "user": _user(), "host": os.uname().nodename, "argv": list(argv)}
+    line = {"at": to_text(clock.now()), "user": operator(), "host": os.uname().nodename, "argv": list(argv)}
     try:
         append_durably(home.spare_journal, msgspec.json.encode(line))
     except CannotWrite as error:
@@ -159,7 +159,7 @@ def _entry(row: Any) -> Entry:
     )
 
 
-def _user() -> str:
+def operator() -> str:
     """The user this process acts for: whoever called sudo, else the owner of the process."""
     import pwd
 
