@@ -32,10 +32,7 @@ def command(app: App, reason: str) -> None:
       v6 reduce-only --reason "FOMC at 14:00"
     """
     latch.tighten(app.home, TradingState.REDUCING, reason or halt.NO_REASON, app.operator)
-    state = latch.read(app.home)
-    app.output.note(
-        halt.said(state) + (": a halt stands above the reduce-only, which is recorded" if state.state is TradingState.HALTED else "")
-    )
+    app.output.note(halt.said(latch.read(app.home), asked=TradingState.REDUCING))
     with app.journaled(emergency=True):
         app.say_where(emergency=True)
         app.show_still_working()

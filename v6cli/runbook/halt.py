@@ -74,9 +74,11 @@ async def still_working(look: Callable[[], Awaitable[Sequence[WorkingOrder]]]) -
         return error.message
 
 
-def said(state: Latch) -> str:
-    """The trading state in a line."""
-    return f"trading state {state.state.value}: {MEANS[state.state]}"
+def said(state: Latch, *, asked: TradingState | None = None) -> str:
+    """The trading state in a line; where a halt stands above the reduce-only that was ``asked`` for, that too."""
+    line = f"trading state {state.state.value}: {MEANS[state.state]}"
+    above = asked is TradingState.REDUCING and state.state is TradingState.HALTED
+    return f"{line}: a halt stands above the reduce-only, which is recorded" if above else line
 
 
 def check_reason(reason: str) -> None:
