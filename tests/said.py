@@ -28,18 +28,23 @@ class Said:
             elif key == "figure":
                 self._figures.append(str(value))
 
+    @staticmethod
+    def _narrowed(config: pytest.Config) -> bool:
+        """Whether somebody asked for a part of the tests: it meets a part."""
+        return config.getoption("seed") is not None or bool(config.option.keyword)
+
     def missed(self) -> list[tuple[str, list[str]]]:
         """For each test with something left to meet: what."""
         left = {test: [name for name in names if name not in self._met.get(test, {})] for test, names in self._to_meet.items()}
         return [(test, names) for test, names in left.items() if names]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if session.config.getoption("seed") is None and not session.shouldstop and self.missed() and session.exitstatus == 0:
+        if not self._narrowed(session.config) and not session.shouldstop and self.missed() and session.exitstatus == 0:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         for figure in self._figures:
             terminalreporter.write_line(figure)
-        if config.getoption("seed") is None:
+        if not self._narrowed(config):
             for test, names in self.missed():
                 terminalreporter.write_line(f"FAILED {test}: never met {', '.join(names)}", red=True)

@@ -20,6 +20,7 @@ from measuring import V6, Bound, judged, spread
 
 from v6cli import clock, events, settings
 from v6cli.broker.connection import connect
+from v6cli.errors import GatewayUnavailable
 from v6cli.home import Home
 from v6cli.install import new_home
 from v6cli.lake import arrow, rows, tables
@@ -86,7 +87,7 @@ async def _connected(own: settings.Settings, home: Home):
     for _ in range(100):
         try:
             return await connect(own, home, "sync", events.ignore)
-        except Exception:
+        except GatewayUnavailable:
             await asyncio.sleep(0.1)
     return await connect(own, home, "sync", events.ignore)
 
