@@ -21,20 +21,22 @@ def command(app: App, reason: str) -> None:
     It cancels nothing: it ends by showing the orders that still work at the gateway, or that this is unknown.
 
     \b
-    If it fails: exit 74 means that the halt could NOT be recorded.
-    Log out of the account in TWS, or stop the gateway.
+    If it fails: exit 74 means that the halt could NOT be recorded; whatever sends
+    orders was ended instead. Log out of the account in TWS, or stop the gateway.
+    Exit 75 names a stopped process that may still let one order go.
 
     \b
-    Exit codes: 0 halted; 74 not recorded.
+    Exit codes: 0 halted; 74 not recorded; 75 a sender does not leave the gate.
 
     \b
     Examples:
       v6 halt
       v6 halt --reason "spreads look wrong"
     """
-    latch.tighten(app.home, TradingState.HALTED, reason or halt.NO_REASON, app.operator)
+    kept = halt.tighten(app.home, TradingState.HALTED, reason, app.operator, app.silence)
     app.output.note(halt.said(latch.read(app.home)))
     with app.journaled(emergency=True):
         app.say_where(emergency=True)
         app.show_still_working()
+        halt.check_gate(kept)
     app.output.note(halt.NEXT)

@@ -21,19 +21,21 @@ def command(app: App, reason: str) -> None:
     It cancels nothing: it ends by showing the orders that still work at the gateway, or that this is unknown.
 
     \b
-    If it fails: exit 74 means that it could NOT be recorded; v6 halt is the stronger one.
+    If it fails: exit 74 means that it could NOT be recorded; whatever sends orders
+    was ended instead. Exit 75 names a stopped process that may still let one go.
 
     \b
-    Exit codes: 0 recorded; 74 not recorded.
+    Exit codes: 0 recorded; 74 not recorded; 75 a sender does not leave the gate.
 
     \b
     Examples:
       v6 reduce-only
       v6 reduce-only --reason "FOMC at 14:00"
     """
-    latch.tighten(app.home, TradingState.REDUCING, reason or halt.NO_REASON, app.operator)
+    kept = halt.tighten(app.home, TradingState.REDUCING, reason, app.operator, app.silence)
     app.output.note(halt.said(latch.read(app.home), asked=TradingState.REDUCING))
     with app.journaled(emergency=True):
         app.say_where(emergency=True)
         app.show_still_working()
+        halt.check_gate(kept)
     app.output.note(halt.NEXT)

@@ -15,6 +15,8 @@ GROUND = [
     {"home", "files", "secrets", "results", "pricing", "events", "resets"},
     {"settings", "locks", "control", "procedure", "logs", "sessions"},
     {"latch"},
+    {"permits"},
+    {"barrier"},
 ]
 FLOORS = [
     {"broker", "lake", "state", "services", "simulator"},

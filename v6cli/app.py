@@ -105,6 +105,16 @@ class App:
         own = self.settings
         return choose(own.services.backend, self.home, services_of(simulated_gateway=own.gateway.simulated))
 
+    def services_in_need(self) -> Backend:
+        """The service manager for an emergency, which settings that cannot be read do not stop."""
+        from v6cli.services.backend import choose
+        from v6cli.services.catalogue import SERVICES
+
+        try:
+            return self.services
+        except BadConfiguration:
+            return choose("supervisord", self.home, SERVICES)
+
     @property
     def operator(self) -> str:
         """Who sits at this terminal: whoever called sudo, else the user."""
@@ -244,6 +254,12 @@ class App:
             self.output.note(f"what still works at the gateway is UNKNOWN: {found}")
         else:
             self.output.show(halt.orders(found))
+
+    def silence(self) -> str:
+        """End everything of this home that sends orders; what came of it, in words. For a halt that cannot be recorded."""
+        from v6cli.runbook import senders
+
+        return senders.said(senders.silence(self.home, self.services_in_need()))
 
     def say_where(self, *, emergency: bool = False) -> None:
         """Tell which home, profile and account a changing command works on; an emergency goes on where settings cannot be read."""

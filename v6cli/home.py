@@ -33,6 +33,7 @@ class Home:
         self.spare_journal = self.state_folder / "journal.spare"
         self.run = root / "run"
         self.runs = self.run / "runs"
+        self.latch_lock = self.run / "latch.lock"
         self.log = self.logs / "v6.log"
 
     def control_socket(self, service: str) -> Path:

@@ -14,7 +14,7 @@ import os
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from v6cli import clock
 from v6cli.errors import CannotWrite, Refused
@@ -67,6 +67,27 @@ def try_hold(path: Path, who: str, *, shared: bool = False) -> Held | None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except OSError as error:
         raise CannotWrite(f"cannot open the lock {path}: {error.strerror}") from error
+    return _try(path, descriptor, who, shared=shared)
+
+
+def try_hold_unwritable(path: Path) -> Held | None:
+    """Take the lock exclusively on a file that may only be read, so that its holder stays unnamed; None where another is in the way.
+
+    Raises CannotWrite where there is no such file, or it cannot even be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CannotWrite(f"cannot open the lock {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return Held(path, descriptor)
+
+
+def _try(path: Path, descriptor: int, who: str, *, shared: bool) -> Held | None:
     try:
         taken = _share(descriptor) if shared else claim(descriptor, f"{who} (pid {os.getpid()})")
     except OSError as error:
@@ -125,6 +146,17 @@ def holder(path: Path) -> str | None:
         os.close(descriptor)
 
 
+def sharers(path: Path) -> list[int]:
+    """The processes that hold the lock shared, by pid, as the kernel lists them; those of other containers are not seen."""
+    try:
+        inode = path.stat().st_ino
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return []
+    rows = [line.split() for line in lines]
+    return [int(row[4]) for row in rows if row[1] == "FLOCK" and row[3] == "READ" and row[5].rsplit(":", 1)[-1] == str(inode)]
+
+
 def begin_run(home: Home, what: str) -> Run:
     """Begin one act of this process, and clear away what runs left that were killed. Raises CannotWrite."""
     stamp = clock.wall().strftime("%Y%m%dT%H%M%S.%f")
@@ -156,6 +188,24 @@ def _remove_unheld(path: Path) -> None:
         path.unlink()
     finally:
         os.close(descriptor)
+
+
+class Living(NamedTuple):
+    """A run that is going on: its identity, the process, and what it said it does."""
+
+    identity: str
+    pid: int
+    what: str
+
+
+def living(home: Home) -> list[Living]:
+    """The runs of this home that are going on, the oldest first."""
+    try:
+        names = sorted(path.name for path in home.runs.iterdir())
+    except OSError:
+        return []
+    found = [(name, holder(home.runs / name)) for name in names]
+    return [Living(name, int(name.split("-")[1]), what) for name, what in found if what is not None]
 
 
 def lives(home: Home, identity: str) -> bool:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
-from v6cli import clock
-from v6cli.errors import Refused, UsageError, V6Error
+from v6cli import barrier, clock, latch
+from v6cli.errors import CannotWrite, OutcomeUnknown, Refused, UsageError, V6Error
 from v6cli.latch import Latch, TradingState
 from v6cli.results import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from v6cli.home import Home
     from v6cli.models import WorkingOrder
 
 LOOK_WITHIN = 2.0  # wall seconds
@@ -24,6 +26,41 @@ MEANS = {
     TradingState.REDUCING: "closing orders only",
     TradingState.HALTED: "nothing leaves but cancels",
 }
+
+
+def tighten(home: Home, state: TradingState, reason: str, who: str, silence: Callable[[], str]) -> list[str]:
+    """Tighten the trading state and shut the barrier: nothing that it forbids leaves any more. Who is still in the gate, by name.
+
+    Where it cannot be recorded, the gate is held shut while ``silence`` ends everything that sends and says what came of it.
+    Raises CannotWrite then.
+    """
+    try:
+        latch.tighten(home, state, reason or NO_REASON, who)
+    except CannotWrite as error:
+        raise _unrecorded(home, error, silence) from error
+    try:
+        return barrier.shut(home)
+    except CannotWrite as error:
+        return [f"somebody ({error.message})"]
+
+
+def _unrecorded(home: Home, error: CannotWrite, silence: Callable[[], str]) -> CannotWrite:
+    try:
+        gate = barrier.keep_shut(home)
+    except CannotWrite:  # where even the lock is missing, no sender can take it either
+        gate = None
+    with gate or contextlib.nullcontext():
+        outcome = silence()
+    return CannotWrite(f"{error.message}; {outcome}. A restart or a reboot undoes this halt", next_step=error.next_step)
+
+
+def check_gate(kept: Sequence[str]) -> None:
+    """Raise OutcomeUnknown where a sender has not left the gate: an order that it checked before the halt may leave yet."""
+    if kept:
+        raise OutcomeUnknown(
+            f"it is recorded, but {' and '.join(kept)} keeps the gate: one order of it may still leave",
+            next_step="v6 services stop v6-trading, or end that process",
+        )
 
 
 def table(state: Latch) -> Table:

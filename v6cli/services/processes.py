@@ -66,6 +66,16 @@ def find(pattern: str) -> list[Found]:
     return [found for process in _others() if (found := _describe(process)) and expression.search(found.command)]
 
 
+def of(pid: int) -> Found | None:
+    """The process with this pid; None where none lives."""
+    import psutil
+
+    try:
+        return _describe(psutil.Process(pid))
+    except psutil.Error:
+        return None
+
+
 def gateway_processes() -> list[Found]:
     """IB Gateway and TWS on this machine: Java programs that run IB's classes, started by hand or by IBC."""
     return [found for found in find(GATEWAY) if found.name.startswith("java") or "ibgateway" in found.name]

@@ -1,0 +1,154 @@
+"""The barrier and the permits: what a halt lets pass, and that nothing is in the gate once it is shut."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from v6cli import barrier, latch, locks, permits
+from v6cli.barrier import Halted, Shut
+from v6cli.errors import CannotWrite, OutcomeUnknown
+from v6cli.home import Home
+from v6cli.latch import TradingState
+from v6cli.runbook import halt, senders
+
+ACTIVE, REDUCING, HALTED = TradingState
+
+
+@pytest.fixture
+def run(demo_home: Home) -> Iterator[locks.Run]:
+    begun = locks.begin_run(demo_home, "v6 close-all")
+    yield begun
+    begun.end()
+
+
+def passes(home: Home, *, closing: bool, permit: permits.Permit | None = None) -> bool:
+    try:
+        with barrier.passage(home, closing=closing, permit=permit):
+            return True
+    except Halted:
+        return False
+
+
+@pytest.mark.parametrize(("state", "opening", "closing"), [(ACTIVE, True, True), (REDUCING, False, True), (HALTED, False, False)])
+def test_what_each_state_lets_pass(demo_home: Home, state: TradingState, opening: bool, closing: bool) -> None:
+    if state is not ACTIVE:
+        latch.tighten(demo_home, state, "because", "ann")
+    assert (passes(demo_home, closing=False), passes(demo_home, closing=True)) == (opening, closing)
+
+
+def test_a_latch_that_cannot_be_read_lets_nothing_pass(demo_home: Home, run: locks.Run) -> None:
+    permit = permits.grant(demo_home, run.identity, "v6 close-all", [])
+    demo_home.latch.rename(demo_home.latch.with_name("elsewhere"))
+    assert not passes(demo_home, closing=True, permit=permit)
+
+
+def test_a_permit_passes_the_halts_it_names_and_closing_orders_only(demo_home: Home, run: locks.Run) -> None:
+    known = latch.tighten(demo_home, HALTED, "runaway", "ann")
+    permit = permits.grant(demo_home, run.identity, "v6 close-all", [known])
+    assert passes(demo_home, closing=True, permit=permit)
+    assert not passes(demo_home, closing=False, permit=permit)
+    assert not passes(demo_home, closing=True), "an order without the permit"
+
+
+@pytest.mark.parametrize("state", [HALTED, ACTIVE])
+def test_a_halt_that_came_later_voids_it(demo_home: Home, run: locks.Run, state: TradingState) -> None:
+    """Also that of a close that was begun while nothing was halted."""
+    known = [latch.tighten(demo_home, HALTED, "runaway", "ann")] if state is HALTED else []
+    permit = permits.grant(demo_home, run.identity, "v6 close SPY", known)
+    latch.tighten(demo_home, REDUCING, "loosens nothing, forbids no closing", "ann")
+    assert passes(demo_home, closing=True, permit=permit)
+    latch.tighten(demo_home, HALTED, "stop closing too", "ann")
+    with pytest.raises(Halted, match="void: halted meanwhile: stop closing too"), barrier.passage(demo_home, closing=True, permit=permit):
+        pass
+
+
+def test_a_permit_ends_with_its_run_or_its_file(demo_home: Home) -> None:
+    known = latch.tighten(demo_home, HALTED, "runaway", "ann")
+    first, second = locks.begin_run(demo_home, "v6 close-all"), locks.begin_run(demo_home, "v6 close SPY")
+    one, two = (permits.grant(demo_home, run.identity, "v6 close-all", [known]) for run in (first, second))
+    assert [permit.run for permit in permits.standing(demo_home)] == sorted([first.identity, second.identity])
+    first.end()
+    permits.withdraw(demo_home, two)
+    assert not passes(demo_home, closing=True, permit=one) and not passes(demo_home, closing=True, permit=two)
+    assert permits.standing(demo_home) == []
+    second.end()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"run": "x", "what": "y", "halts": []'])
+def test_a_permit_that_is_half_written_permits_nothing(demo_home: Home, run: locks.Run, content: bytes) -> None:
+    known = latch.tighten(demo_home, HALTED, "runaway", "ann")
+    permit = permits.grant(demo_home, run.identity, "v6 close-all", [known])
+    (demo_home.latch / f"permit-{run.identity}").write_bytes(content)
+    assert not passes(demo_home, closing=True, permit=permit)
+    assert permits.standing(demo_home) == []
+
+
+def test_a_permit_is_no_halt(demo_home: Home, run: locks.Run) -> None:
+    permits.grant(demo_home, run.identity, "v6 close SPY", [])
+    assert latch.read(demo_home).state is ACTIVE
+
+
+def test_the_barrier_waits_for_who_is_in_the_gate_and_names_who_stays(demo_home: Home, run: locks.Run) -> None:
+    assert barrier.shut(demo_home) == []
+    with barrier.passage(demo_home, closing=True):
+        kept = barrier.shut(demo_home)
+    assert kept and f"(pid {os.getpid()})" in kept[0] and "v6 close-all" in kept[0]
+    assert barrier.shut(demo_home) == []
+    with pytest.raises(OutcomeUnknown, match="keeps the gate"):
+        halt.check_gate(kept)
+
+
+def test_the_gate_is_shut_while_it_is_held(demo_home: Home) -> None:
+    gate = barrier.keep_shut(demo_home)
+    assert gate is not None
+    with gate, pytest.raises(Shut), barrier.passage(demo_home, closing=True):
+        pass
+    assert passes(demo_home, closing=True)
+
+
+def test_a_gate_that_cannot_be_written_is_shut_all_the_same(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert barrier.shut(demo_home) == []
+
+    def refuse(path: Path, who: str, *, shared: bool = False) -> None:
+        raise CannotWrite("read-only file system")
+
+    monkeypatch.setattr(locks, "try_hold", refuse)
+    gate = barrier.keep_shut(demo_home)
+    assert gate is not None
+    with gate, demo_home.latch_lock.open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def test_a_halt_that_cannot_be_recorded_ends_what_sends_behind_a_shut_gate(demo_home: Home) -> None:
+    """The gate is held for as long as it takes, and the message says what became of the senders."""
+    assert barrier.shut(demo_home) == []
+    demo_home.latch.rmdir()
+    demo_home.latch.write_text("a file in its place")
+    seen: list[bool] = []
+
+    def silence() -> str:
+        with demo_home.latch_lock.open() as other:
+            try:
+                fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                seen.append(False)
+            except BlockingIOError:
+                seen.append(True)
+        return "ended: v6-trading"
+
+    with pytest.raises(CannotWrite, match="NOT RECORDED.*ended: v6-trading.*undoes this halt"):
+        halt.tighten(demo_home, HALTED, "", "ann", silence)
+    assert seen == [True]
+
+
+def test_senders_are_the_trading_service_and_who_holds_a_permit(demo_home: Home) -> None:
+    runs = [locks.begin_run(demo_home, what) for what in ("v6-trading", "position sync", "v6 close SPY", "v6 halt")]
+    permits.grant(demo_home, runs[2].identity, "v6 close SPY", [])
+    assert [run.what.split(" (")[0] for run in senders.find(demo_home)] == ["v6-trading", "v6 close SPY"]
+    for run in runs:
+        run.end()
+    assert senders.find(demo_home) == []

@@ -1,0 +1,57 @@
+"""The processes of this home that may send orders: found by their runs, ended, and proven gone."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from v6cli import locks, permits
+from v6cli.errors import V6Error
+from v6cli.events import ignore
+from v6cli.home import Home
+from v6cli.locks import Living
+
+if TYPE_CHECKING:
+    from v6cli.services.backend import Backend
+
+TRADING = "v6-trading"
+GRACE = 5.0  # wall seconds to end by itself: it cancels what it can meanwhile
+
+
+class Ended(Struct, frozen=True):
+    """Which senders were found, and which of them still live; none of the latter means that nothing of this home sends."""
+
+    found: tuple[Living, ...] = ()
+    left: tuple[Living, ...] = ()
+
+
+def find(home: Home) -> list[Living]:
+    """The runs that may send: the trading service, however it was started, and whoever holds a permit."""
+    permitted = {permit.run for permit in permits.standing(home)}
+    return [run for run in locks.living(home) if run.what.startswith(TRADING) or run.identity in permitted]
+
+
+def end(home: Home, *, grace: float = GRACE) -> Ended:
+    """End every sender, kill what has not ended after ``grace`` wall seconds, and look again until none is found."""
+    from v6cli.services import processes
+
+    found = find(home)
+    processes.end([one for run in found if (one := processes.of(run.pid)) is not None], grace)
+    left = {run.identity for run in locks.living(home)}
+    return Ended(tuple(found), tuple(run for run in found if run.identity in left) + tuple(run for run in find(home) if run not in found))
+
+
+def silence(home: Home, services: Backend) -> Ended:
+    """End the trading service, so that its host does not start it again, and every other sender."""
+    with contextlib.suppress(V6Error):  # the host may be what is broken: the processes are ended below all the same
+        services.stop([TRADING], ignore)
+    return end(home)
+
+
+def said(ended: Ended) -> str:
+    """What came of ending the senders, in words."""
+    if ended.left:
+        return f"STILL ALIVE: {', '.join(run.what for run in ended.left)}"
+    return f"ended: {', '.join(run.what for run in ended.found)}" if ended.found else "nothing of this home sends orders now"
