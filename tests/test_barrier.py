@@ -140,7 +140,7 @@ def test_a_halt_that_cannot_be_recorded_ends_what_sends_behind_a_shut_gate(demo_
                 seen.append(True)
         return "ended: v6-trading"
 
-    with pytest.raises(CannotWrite, match="NOT RECORDED.*ended: v6-trading.*undoes this halt"):
+    with pytest.raises(CannotWrite, match=r"NOT RECORDED.*ended: v6-trading.*undoes this halt"):
         halt.tighten(demo_home, HALTED, "", "ann", silence)
     assert seen == [True]
 

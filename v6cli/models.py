@@ -132,6 +132,51 @@ class Fill(Struct, frozen=True):
     realized: float | None = None
 
 
+class Leg(Struct, frozen=True):
+    """One contract of a combo: ``ratio`` of it for each combo, bought or sold when the combo is bought."""
+
+    contract: Contract
+    ratio: int
+    action: str
+
+
+class Order(Struct, frozen=True):
+    """An order as v6 wants it: ``quantity`` of a contract or, with ``legs``, of a combo. ``limit`` is per share; None is at the market.
+
+    ``action`` is BUY or SELL. A combo's limit is the net price of buying it: negative where that brings money in.
+    """
+
+    account: str
+    contract: Contract
+    action: str
+    quantity: float
+    limit: float | None = None
+    legs: tuple[Leg, ...] = ()
+    outside_rth: bool = False
+
+    @property
+    def changes(self) -> dict[int, float]:
+        """By how much a complete fill changes each position, by contract id."""
+        sign = 1 if self.action == "BUY" else -1
+        if not self.legs:
+            return {self.contract.con_id: sign * self.quantity}
+        return {leg.contract.con_id: sign * self.quantity * leg.ratio * (1 if leg.action == "BUY" else -1) for leg in self.legs}
+
+
+class RecordedIntent(Struct, frozen=True):
+    """An order that is durably recorded and may be sent: only ``state.intents`` makes one.
+
+    ``order_ref`` names the intent and the attempt; IB returns it as it was sent. ``client_id`` is the one to send it under.
+    """
+
+    intent: str
+    order_ref: str
+    order_id: int
+    client_id: int
+    closing: bool
+    order: Order
+
+
 class WorkingOrder(Struct, frozen=True):
     """An order alive at the gateway, whoever placed it. ``perm_id`` is its key; ``status`` is IB's word."""
 
@@ -148,6 +193,15 @@ class WorkingOrder(Struct, frozen=True):
     limit_price: float | None = None
     stop_price: float | None = None
     order_ref: str = ""
+
+
+class CompletedOrder(Struct, frozen=True):
+    """An order that came to its end today; IB no longer says which client placed it. ``status`` is IB's word."""
+
+    perm_id: int
+    order_ref: str
+    status: str
+    filled: float
 
 
 class Severity(StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from client import (
     Working,
 )
 
+# The library asks for a current event loop when it is imported, and Python 3.14 no longer makes one.
+asyncio.set_event_loop(asyncio.new_event_loop())
 try:
     import ib_async as library
 except ImportError:

@@ -13,7 +13,7 @@ from v6cli.events import Note, Report
 from v6cli.home import Home
 from v6cli.settings import Settings
 
-CLIENT_IDS: dict[str, Sequence[int]] = {"sync": (2,), "look": range(10, 20)}
+CLIENT_IDS: dict[str, Sequence[int]] = {"trading": (1,), "sync": (2,), "look": range(10, 20), "closing": (90,), "cancel": range(91, 100)}
 LOOKS = 2  # looks have two shares of the login's messages; a third waits for one of them
 WAIT_FOR_ID = 15.0
 WAIT_FOR_LOOK = 30.0
@@ -30,6 +30,7 @@ class Connection:
         self._share = share
         self._farms_down: dict[str, None] = {}
         self._link_lost = False
+        self.losses = 0  # how often the gateway said that it lost IB, or has it again
         for request, meaning, text in client.messages:
             self._hear(request, meaning, text)
         client.listen(self._hear)
@@ -69,6 +70,7 @@ class Connection:
             self._farms_down.pop(farm, None)
         elif meaning.kind in {"lost", "restored"}:
             self._link_lost = meaning.kind == "lost"
+            self.losses += 1
 
     async def close(self) -> None:
         """Disconnect, and let the next look have the share."""
@@ -77,15 +79,16 @@ class Connection:
             self._share.release()
 
 
-async def connect(settings: Settings, home: Home, role: str, report: Report) -> Connection:
+async def connect(settings: Settings, home: Home, role: str, report: Report, *, client_id: int | None = None) -> Connection:
     """Log in under a client id of the role and make sure of the account.
 
-    Raises GatewayUnavailable where nobody answers in time, Refused where the gateway manages another account than this
-    home's.
+    ``client_id`` stands in the place of a dead client: the gateway grants its id only once it has read that one's socket to its
+    end, so whoever is let in has everything before it that the dead one ever sent. Raises GatewayUnavailable where nobody answers
+    in time, ClientIdInUse where the id stays taken, Refused where the gateway manages another account than this home's.
     """
     share = await _look_share(home, report) if role == "look" else None
     try:
-        client, client_id = await _log_in(settings, role, report)
+        client, taken = await _log_in(settings, role, CLIENT_IDS[role] if client_id is None else (client_id,), report)
         try:
             account = _pinned(settings, client.accounts)
         except Refused:
@@ -95,7 +98,7 @@ async def connect(settings: Settings, home: Home, role: str, report: Report) -> 
         if share:
             share.release()
         raise
-    return Connection(client, role, account, client_id, share)
+    return Connection(client, role, account, taken, share)
 
 
 async def _look_share(home: Home, report: Report) -> locks.Held | None:
@@ -120,9 +123,8 @@ async def _look_share(home: Home, report: Report) -> locks.Held | None:
         await clock.pause(0.1)
 
 
-async def _log_in(settings: Settings, role: str, report: Report) -> tuple[Client, int]:
-    """A looker takes the next id where one is in use; a service waits for its own to be free again."""
-    ids = CLIENT_IDS[role]
+async def _log_in(settings: Settings, role: str, ids: Sequence[int], report: Report) -> tuple[Client, int]:
+    """Who looks or cancels takes the next id where one is in use; everybody else waits for the one there is to be free again."""
     share = getattr(settings.messages, role)
     deadline = clock.monotonic() + WAIT_FOR_ID
     told = False
@@ -138,9 +140,8 @@ async def _log_in(settings: Settings, role: str, report: Report) -> tuple[Client
                 continue
             return client, client_id
         if clock.monotonic() > deadline:
-            raise ClientIdInUse(
-                f"the client ids of the role {role} ({ids[0]} to {ids[-1]}) are all in use", next_step="v6 services status shows who runs"
-            )
+            named = f"client id {ids[0]} is" if len(ids) == 1 else f"client ids {ids[0]} to {ids[-1]} are all"
+            raise ClientIdInUse(f"{named} still in use after {WAIT_FOR_ID:g} s", next_step="v6 services status shows who runs")
         await clock.pause(0.5)
 
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from v6cli import clock
 from v6cli.broker.codes import Meaning, classify
@@ -21,6 +21,20 @@ from v6cli.errors import GatewayUnavailable
 
 T = TypeVar("T")
 Message = Callable[[int, Meaning, str], None]
+ORDER_STATUS = 3  # the message id
+
+
+class OrderStatus(NamedTuple):
+    """What one message says of an order. ``filled`` and ``remaining`` are in contracts or shares, ``average`` the price of what filled."""
+
+    order_id: int
+    status: str
+    filled: float
+    remaining: float
+    average: float | None
+    perm_id: int
+    client_id: int
+    why_held: str
 
 
 class NoAnswer(GatewayUnavailable):
@@ -73,6 +87,7 @@ class Client:
         self.timeout = timeout
         self.messages: list[tuple[int, Meaning, str]] = []
         self._listeners: list[Message] = []
+        self._status_listeners: list[Callable[[OrderStatus], None]] = []
         self._subscribed_to_account = False
         self._ib = self.library.IB()
         self._ib.RaiseRequestErrors = True
@@ -81,6 +96,9 @@ class Client:
         # On 1102 the library would ask for the account summary again, past our share of messages and without reading the answer.
         self._ib.errorEvent -= self._ib._onError
         self._ib.errorEvent += self._on_message
+        # The library keeps what it makes of a status, not the message: the messages are heard before it.
+        decoder = self._ib.client.decoder
+        decoder.handlers[ORDER_STATUS] = self._hearing_status(decoder.handlers[ORDER_STATUS])
 
     async def connect(self, host: str, port: int, client_id: int) -> None:
         """Handshake and login. Raises GatewayUnavailable, ClientIdInUse; leaves nothing open when it fails."""
@@ -138,6 +156,10 @@ class Client:
     def listen(self, listener: Message) -> None:
         """Hear every message code as it comes: request or order id, meaning, IB's text."""
         self._listeners.append(listener)
+
+    def listen_to_orders(self, listener: Callable[[OrderStatus], None]) -> None:
+        """Hear each orderStatus message as it comes, of the orders that the gateway tells this client of."""
+        self._status_listeners.append(listener)
 
     async def close(self) -> None:
         """Disconnect in good order: what was written is flushed and the socket is closed before this returns."""
@@ -202,6 +224,16 @@ class Client:
         """Open orders of every client, to the End."""
         return await self.ask("open orders", self._ib.reqAllOpenOrdersAsync)
 
+    async def cancel_order(self, order_id: int) -> None:
+        """Ask IB to cancel an order of this client id. Raises GatewayUnavailable where the connection is gone.
+
+        Past the library's own method, which marks orders cancelled by guessing.
+        """
+        await self.bucket.take()
+        if not self.connected:
+            raise GatewayUnavailable(f"cancel of order {order_id}: the connection to the gateway is closed; it was not sent")
+        self._ib.client.cancelOrder(order_id)
+
     async def own_open_orders(self) -> list[Any]:
         """Open orders of this client id, to the End; a read-only gateway refuses it."""
         return await self.ask("own open orders", self._ib.reqOpenOrdersAsync)
@@ -228,6 +260,30 @@ class Client:
             return False
         return found is not None  # the library has a time-out of its own, and says None
 
+    def next_order_id(self, above: int = 0) -> int:
+        """An order id that this client id has not used: above ``above``, and above what the gateway has listed on this connection.
+
+        A gateway may issue low ids anew, and an order under the id of one that works would modify that.
+        """
+        self._ib.client.updateReqId(above + 1)
+        return int(self._ib.client.getReqId())
+
+    def place(self, order_id: int, contract: Any, order: Any) -> None:
+        """Write one order to the socket, now: it has left when this returns, and never leaves where this raises.
+
+        Nothing may wait in the socket's buffer before it, or it would leave behind whoever looks at the latch next. Raises
+        GatewayUnavailable.
+        """
+        if not self.connected:
+            raise GatewayUnavailable("the order was not sent: the connection to the gateway is closed")
+        transport = self._ib.client.conn.transport
+        if transport.get_write_buffer_size():
+            raise GatewayUnavailable("the order was not sent: the gateway does not read what is sent to it")
+        self._ib.client.placeOrder(order_id, contract, order)
+        if transport.get_write_buffer_size():
+            transport.abort()  # its end has not left, and must not leave later
+            raise GatewayUnavailable("the order was not sent: the gateway does not read what is sent to it")
+
     async def subscribe(self, contract: Any) -> tuple[int, Any]:
         """Start one market-data line; its request id and the library's ticker for it."""
         await self.bucket.take()
@@ -245,6 +301,18 @@ class Client:
         ended = self._ib.wrapper.reqId2Ticker.pop(request, None)
         for key in [key for key, ticker in tickers.items() if ticker is ended]:
             del tickers[key]
+
+    def _hearing_status(self, handler: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
+        def hear(fields: list[str]) -> None:
+            _, order_id, status, filled, remaining, average, perm_id, _parent, _last, client_id, why_held, *_ = fields
+            said = OrderStatus(
+                int(order_id), status, float(filled), float(remaining), number(average), int(perm_id), int(client_id), why_held
+            )
+            handler(fields)
+            for listener in self._status_listeners:
+                listener(said)
+
+        return hear
 
     def _on_message(self, request: int, code: int, text: str, _contract: Any) -> None:
         meaning = classify(code, text)

@@ -1,13 +1,44 @@
-"""Orders as the gateway lists them: working ones of every client, and executions."""
+"""The one send, and orders as the gateway lists them: working ones of every client, and executions."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from v6cli import barrier, clock
 from v6cli.broker import translate
 from v6cli.broker.codes import Meaning
 from v6cli.broker.connection import Connection
-from v6cli.models import Fill, WorkingOrder
+from v6cli.errors import Refused
+from v6cli.home import Home
+from v6cli.models import CompletedOrder, Fill, RecordedIntent, WorkingOrder
+from v6cli.permits import Permit
+
+GATE_WITHIN = 2.0  # wall seconds for a halt that is being set to let go of the gate
+
+
+async def send(connection: Connection, home: Home, recorded: RecordedIntent, permit: Permit | None = None) -> None:
+    """Send a recorded order, new or modified. No other function writes one.
+
+    A token of this role's share, then without an await: the gate, the latch, an empty buffer, the write. Nothing has left where this
+    raises Halted, Shut, Refused or GatewayUnavailable.
+    """
+    if recorded.client_id != connection.client_id or recorded.order.account != connection.account:
+        raise Refused(
+            f"the order {recorded.order_ref} is of client {recorded.client_id} in {recorded.order.account}, "
+            f"this connection of client {connection.client_id} in {connection.account}"
+        )
+    contract, order = translate.for_order(recorded, connection.client.library)
+    deadline = clock.monotonic() + GATE_WITHIN
+    while True:
+        await connection.client.bucket.take()
+        try:
+            with barrier.passage(home, closing=recorded.closing, permit=permit):
+                connection.client.place(recorded.order_id, contract, order)
+                return
+        except barrier.Shut:
+            if clock.monotonic() >= deadline:
+                raise
+        await clock.pause(0.01)
 
 
 async def working(connection: Connection) -> list[WorkingOrder]:
@@ -21,6 +52,12 @@ async def executions(connection: Connection) -> list[Fill]:
     raw = await connection.client.executions()
     fills = [translate.fill(one) for one in raw if one.execution.acctNumber == connection.account]
     return sorted(fills, key=lambda one: (one.at, one.exec_id))
+
+
+async def completed(connection: Connection) -> list[CompletedOrder]:
+    """Orders of the account that have ended since the gateway's midnight. Raises GatewayUnavailable."""
+    raw = await connection.client.completed_orders()
+    return [translate.completed_order(one) for one in raw if one.order.account in {connection.account, ""}]
 
 
 async def may_write(connection: Connection) -> bool:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from v6cli.errors import Unavailable
-from v6cli.models import Account, Contract, Fill, Position, WorkingOrder
+from v6cli.models import Account, CompletedOrder, Contract, Fill, Position, RecordedIntent, WorkingOrder
 
 _UNSET = 1e300  # IB's "no value" for a float is 1.797e308
 
@@ -65,6 +65,31 @@ def for_request(own: Contract, library: Any) -> Any:
     """A contract as a request names it: by contract id, routed SMART unless it is an index."""
     exchange = own.exchange if own.kind == "IND" and own.exchange else "SMART"
     return library.Contract(conId=own.con_id, symbol=own.symbol, secType=own.kind, exchange=exchange, currency=own.currency)
+
+
+def for_order(recorded: RecordedIntent, library: Any) -> tuple[Any, Any]:
+    """An order as the library sends it: what is traded, and how."""
+    own = recorded.order
+    traded = for_request(own.contract, library)
+    if own.legs:
+        traded.exchange = "SMART"
+        traded.comboLegs = [
+            library.ComboLeg(conId=leg.contract.con_id, ratio=leg.ratio, action=leg.action, exchange="SMART") for leg in own.legs
+        ]
+    order = library.Order(
+        orderId=recorded.order_id,
+        clientId=recorded.client_id,
+        account=own.account,
+        action=own.action,
+        totalQuantity=own.quantity,
+        orderType="MKT" if own.limit is None else "LMT",
+        tif="DAY",
+        orderRef=recorded.order_ref,
+        outsideRth=own.outside_rth,
+    )
+    if own.limit is not None:
+        order.lmtPrice = own.limit
+    return traded, order
 
 
 def position(raw: Any, line: Any | None) -> Position:
@@ -145,3 +170,8 @@ def working_order(raw: Any) -> WorkingOrder:
         stop_price=number(order.auxPrice),
         order_ref=order.orderRef,
     )
+
+
+def completed_order(raw: Any) -> CompletedOrder:
+    """An order that has ended."""
+    return CompletedOrder(int(raw.order.permId), raw.order.orderRef, raw.orderStatus.status, number(raw.order.filledQuantity) or 0.0)

@@ -20,7 +20,7 @@ from v6cli.files import FILE_MODE, private_folder, sync_folder
 from v6cli.home import Home
 from v6cli.state import errors
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 5.0
 
 Parameters = Sequence[Any] | dict[str, Any]
@@ -212,9 +212,9 @@ def open_without_trace(home: Home) -> State:
 
 def migrations() -> list[Sequence[str]]:
     """The statements that lead from each schema version to the next; each room owns the DDL of its tables."""
-    from v6cli.state import alerts, journal, mirror, runs
+    from v6cli.state import alerts, intents, journal, mirror, runs
 
-    return [(*journal.TABLES, *alerts.TABLES, *runs.TABLES, *mirror.TABLES)]
+    return [(*journal.TABLES, *alerts.TABLES, *runs.TABLES, *mirror.TABLES), intents.TABLES]
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,0 +1,212 @@
+"""The one path of an order, against the simulated gateway and its faults: sent once, and ended only by what IB says."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from v6cli import latch, locks, permits
+from v6cli.barrier import Halted
+from v6cli.broker.account import position_sizes
+from v6cli.errors import GatewayUnavailable, Refused
+from v6cli.latch import TradingState
+from v6cli.trading import resolve
+from v6cli.trading.execution import Desk
+
+from .conftest import NEW_YORK, Trading, ends
+
+
+def test_an_order_fills_and_its_end_is_recorded(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        recorded = await at.sells()
+        end = await ends(await at.desk.place(recorded))
+        assert (end.ending, end.filled, at.state) == ("filled", 100.0, "filled")
+        assert end.average and end.average > 0
+        assert recorded.order.contract.con_id not in await position_sizes(at.connection)
+        assert [fill.order_ref for fill in (await resolve.ask(at.connection)).fills if fill.order_ref.startswith("v6-")] == [
+            recorded.order_ref
+        ]
+
+    trading(act)
+
+
+def test_a_resting_order_is_moved_under_its_own_reference(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        working = await at.desk.place(await at.sells(limit=999.0))
+        assert await working.ended(0.5) is None and at.state == "open"
+        await working.reprice(at.low)
+        assert (await ends(working)).ending == "filled"
+        assert at.orders == 1
+        assert at.stage.state.row("SELECT limit_price FROM attempts") == (at.low,)
+
+    trading(act)
+
+
+def test_a_cancel_ends_an_order_once_the_gateway_says_so(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        working = await at.desk.place(await at.sells(limit=999.0))
+        await working.cancel()
+        await working.cancel()
+        end = await ends(working)
+        assert (end.ending, end.filled, at.state) == ("cancelled", 0.0, "cancelled")
+
+    trading(act)
+
+
+def test_a_halted_order_does_not_leave_and_is_ended_as_not_sent(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        recorded = await at.sells()
+        latch.tighten(at.stage.home, TradingState.HALTED, "runaway", "ann")
+        with pytest.raises(Halted, match="runaway"):
+            await at.desk.place(recorded)
+        assert (at.state, at.orders) == ("not sent", 0)
+        await at.sells()  # its claim is free again
+
+    trading(act)
+
+
+def test_a_permit_lets_a_closing_order_pass_its_halt(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        known = latch.tighten(at.stage.home, TradingState.HALTED, "runaway", "ann")
+        run = locks.begin_run(at.stage.home, "v6 close-all")
+        at.desk.permit = permits.grant(at.stage.home, run.identity, "v6 close-all", [known])
+        working = await at.desk.place(await at.sells(limit=999.0))
+        latch.tighten(at.stage.home, TradingState.HALTED, "not even that", "ann")
+        with pytest.raises(Halted, match="not even that"):
+            await working.reprice(at.low)
+        await working.cancel()
+        assert (await ends(working)).ending == "cancelled"
+        run.end()
+
+    trading(act)
+
+
+@pytest.mark.parametrize(
+    "code", [103, 104, 105, 109, 110, 200, 201, 202, 321, 399, 404, 434, 460, 2109, 10043, 10058, 10147, 10148, 10268, 10349, 98765]
+)
+def test_a_code_about_an_order_that_lives_ends_nothing(trading: Any, code: int) -> None:
+    """Whatever the libraries make of it: the gateway has the order, so it is followed to its real end and never sent again."""
+
+    async def act(at: Trading) -> None:
+        at.stage.gateway.faults.set("warn-orders", code=code, text="something about your order", count=1)
+        working = await at.desk.place(await at.sells(limit=999.0))
+        assert await working.ended(0.3) is None and at.state == "open"
+        assert at.desk.heard.message(working.recorded.order_id) is not None
+        assert await working.asked() is None
+        await working.reprice(at.low)
+        assert (await ends(working)).ending == "filled"
+        assert at.orders == 1
+
+    trading(act)
+
+
+@pytest.mark.parametrize("first", ["status", "error"])
+def test_a_rejection_carries_its_text_in_whichever_order_it_comes(trading: Any, first: str) -> None:
+    async def act(at: Trading) -> None:
+        at.stage.gateway.faults.set("reject-orders", code=201, text="Order rejected - reason: no", first=first)
+        working = await at.desk.place(await at.sells())
+        end = await ends(working)
+        assert (end.ending, end.filled, at.state) == ("rejected", 0.0, "rejected")
+        if first == "error":
+            assert "no" in end.why
+
+    trading(act)
+
+
+@pytest.mark.parametrize("status", ["PreSubmitted", "Inactive"])
+def test_an_order_that_is_held_for_locate_lives(trading: Any, status: str) -> None:
+    async def act(at: Trading) -> None:
+        at.stage.gateway.faults.set("held-for-locate", status=status)
+        working = await at.desk.place(await at.sells())
+        assert await working.ended(0.5) is None
+        at.stage.gateway.faults.clear("held-for-locate")
+        assert (await ends(working)).ending == "filled"
+
+    trading(act)
+
+
+def test_silence_is_asked_about(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        at.stage.gateway.faults.set("statuses-missing")
+        working = await at.desk.place(await at.sells())
+        assert await working.ended(0.5) is None
+        end = await working.asked()
+        assert end is not None and (end.ending, end.filled, at.state) == ("filled", 100.0, "filled")
+
+    trading(act)
+
+
+def test_a_cancel_that_crosses_a_fill_is_a_fill(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        at.stage.gateway.faults.set("cancels-cross-fills")
+        working = await at.desk.place(await at.sells(limit=999.0))
+        await working.cancel()
+        assert (await ends(working)).ending == "filled"
+
+    trading(act)
+
+
+def test_a_cancel_that_is_not_answered_ends_nothing(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        at.stage.gateway.faults.set("stuck-cancelling")
+        working = await at.desk.place(await at.sells(limit=999.0))
+        await working.cancel()
+        assert await working.ended(0.5) is None
+        assert await working.asked() is None and at.state == "open"
+
+    trading(act)
+
+
+def test_a_gateway_that_has_lost_ib_is_not_believed(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        at.stage.gateway.faults.set("statuses-missing")
+        working = await at.desk.place(await at.sells(limit=999.0))
+        at.stage.gateway.faults.set("link-lost")
+        await asyncio.sleep(0.1)
+        with pytest.raises(GatewayUnavailable):
+            await working.asked()
+        with pytest.raises(GatewayUnavailable):
+            await working.reprice(at.low)
+        assert at.state == "open" and at.stage.state.row("SELECT limit_price FROM attempts") == (999.0,)
+
+    trading(act)
+
+
+def test_an_order_does_not_queue_behind_what_a_gateway_does_not_read(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        recorded = await at.sells()
+        at.stage.gateway.faults.set("stop-reading")
+        transport = at.connection.client._ib.client.conn.transport
+        for _ in range(400):
+            transport.write(b"\0\0\0\x0849\0001\0" * 10_000)
+        assert transport.get_write_buffer_size()
+        with pytest.raises(GatewayUnavailable, match="not sent"):
+            await at.desk.place(recorded)
+        assert at.state == "not sent"
+        transport.abort()
+
+    trading(act)
+
+
+def test_an_order_of_another_connection_is_not_sent(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        recorded = await at.sells()
+        other = await at.stage.connect("trading")
+        with pytest.raises(Refused, match="client 90"):
+            await Desk(other, at.stage.state, at.stage.home, NEW_YORK).place(recorded)
+        await other.close()
+
+    trading(act)
+
+
+def test_ids_that_a_gateway_issues_anew_do_not_modify_an_order_that_works(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        await at.desk.place(await at.sells(50, limit=999.0))
+        at.stage.gateway.faults.set("ids-roll-back")
+        await at.again()
+        (working,) = [order.order_id for order in at.stage.gateway.book.alive if order.client_id == 90]
+        assert at.desk.next_order_id() > working
+
+    trading(act)

@@ -1,0 +1,167 @@
+"""One order from its record to its proven end: the only path on which v6 sends.
+
+What a message says is a fact, what does not come is asked for, and what cannot be told stays open: an order that was sent is never
+taken for dead because it is silent, nor because somebody asked for its cancel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import tzinfo
+
+from msgspec import Struct
+
+from v6cli import clock
+from v6cli.broker import orders
+from v6cli.broker.codes import Meaning
+from v6cli.broker.connection import Connection
+from v6cli.broker.ib import OrderStatus
+from v6cli.errors import GatewayUnavailable, Refused
+from v6cli.home import Home
+from v6cli.models import RecordedIntent
+from v6cli.permits import Permit
+from v6cli.state import intents
+from v6cli.state.database import State
+from v6cli.state.intents import Ending
+from v6cli.trading import resolve
+
+ACKNOWLEDGED_WITHIN = 5.0  # home seconds; a gateway that says nothing of an order for so long is asked for it
+ENDS = {"Filled": "filled", "Cancelled": "cancelled", "ApiCancelled": "cancelled", "Inactive": "rejected"}
+
+
+class End(Struct, frozen=True):
+    """How an order ended: ``filled`` of its quantity at ``average`` a share; ``why`` is IB's text where it refused or cancelled."""
+
+    ending: Ending
+    filled: float
+    average: float | None = None
+    why: str = ""
+
+
+class Heard:
+    """What the gateway says of the orders of one connection, by order id, as it says it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._statuses: dict[int, OrderStatus] = {}
+        self._messages: dict[int, tuple[Meaning, str]] = {}
+        self._changed = asyncio.Event()
+        connection.client.listen_to_orders(self._hear_status)
+        connection.client.listen(self._hear_message)
+
+    def status(self, order_id: int) -> OrderStatus | None:
+        """The last status of an order; None where none has come."""
+        return self._statuses.get(order_id)
+
+    def message(self, order_id: int) -> tuple[Meaning, str] | None:
+        """The last message about an order: what its code means, and IB's text."""
+        return self._messages.get(order_id)
+
+    def end(self, order_id: int) -> End | None:
+        """How the order ended, where a status says so. An order that is Inactive while shares are located is alive."""
+        said = self._statuses.get(order_id)
+        if said is None or said.status not in ENDS or (said.status == "Inactive" and said.why_held):
+            return None
+        if said.status == "Filled" and said.remaining:
+            return None
+        text = self._messages[order_id][1] if order_id in self._messages else said.status
+        return End(ENDS[said.status], said.filled, said.average or None, "" if said.status == "Filled" else text)  # type: ignore[arg-type]
+
+    async def change(self, within: float) -> None:
+        """Wait until something is said of any order, at most ``within`` wall seconds."""
+        self._changed.clear()
+        try:
+            async with clock.timeout(within):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def _hear_status(self, said: OrderStatus) -> None:
+        self._statuses[said.order_id] = said
+        self._changed.set()
+
+    def _hear_message(self, request: int, meaning: Meaning, text: str) -> None:
+        self._messages[request] = (meaning, text)
+        self._changed.set()
+
+
+class Desk:
+    """Where a connection's orders are placed and seen to their end. ``zone`` is the gateway's own, in which its day ends."""
+
+    def __init__(self, connection: Connection, state: State, home: Home, zone: tzinfo, permit: Permit | None = None) -> None:
+        self.connection = connection
+        self.state = state
+        self.home = home
+        self.zone = zone
+        self.permit = permit
+        self.heard = Heard(connection)
+
+    def next_order_id(self) -> int:
+        """An order id that no order of this client id has had."""
+        return self.connection.client.next_order_id(intents.last_order_id(self.state, self.connection.client_id))
+
+    async def place(self, recorded: RecordedIntent) -> Working:
+        """Send a recorded order. One that could not leave is ended as not sent. Raises Refused, GatewayUnavailable, CannotWrite."""
+        try:
+            await orders.send(self.connection, self.home, recorded, self.permit)
+        except (Refused, GatewayUnavailable) as error:
+            intents.end(self.state, recorded.intent, "not sent", 0.0, error.message)
+            raise
+        return Working(self, recorded)
+
+
+class Working:
+    """An order that was sent and whose end is not recorded yet."""
+
+    def __init__(self, desk: Desk, recorded: RecordedIntent) -> None:
+        self.desk = desk
+        self.recorded = recorded
+        self._asked_to_cancel = False
+
+    @property
+    def filled(self) -> float:
+        """How much of it filled, as far as was heard."""
+        said = self.desk.heard.status(self.recorded.order_id)
+        return said.filled if said else 0.0
+
+    async def ended(self, within: float) -> End | None:
+        """Wait for its end, at most ``within`` wall seconds; None while it lives. The end is recorded before this returns.
+
+        Raises GatewayUnavailable where the connection is gone: what became of the order is then asked on another one.
+        """
+        deadline = clock.monotonic() + within
+        while (end := self.desk.heard.end(self.recorded.order_id)) is None:
+            if not self.desk.connection.client.connected:
+                raise GatewayUnavailable(f"the connection was lost while the order {self.recorded.order_ref} worked")
+            left = deadline - clock.monotonic()
+            if left <= 0:
+                return None
+            await self.desk.heard.change(min(left, 1.0))
+        return self._record(end)
+
+    async def reprice(self, limit: float) -> None:
+        """Move its limit: recorded first, then sent under its own id. Raises as `Desk.place`; the order goes on working at the old one."""
+        await self.desk.connection.must_reach_ib()  # a modification sent while the link is down may become a second order
+        self.recorded = intents.modified(self.desk.state, self.recorded, limit)
+        await orders.send(self.desk.connection, self.desk.home, self.recorded, self.desk.permit)
+
+    async def cancel(self) -> None:
+        """Ask for its cancel, once. It ends when the gateway says so, not now."""
+        if not self._asked_to_cancel:
+            await self.desk.connection.client.cancel_order(self.recorded.order_id)
+            self._asked_to_cancel = True
+
+    async def asked(self) -> End | None:
+        """Its end as the gateway's complete lists prove it; None while it works. Raises GatewayUnavailable."""
+        intent = intents.find(self.desk.state, self.recorded.order_ref)
+        answer = await resolve.ask(self.desk.connection)
+        if end := self.desk.heard.end(self.recorded.order_id):
+            return self._record(end)
+        verdict = resolve.judge(intent, answer, self.desk.zone)
+        resolve.settle(self.desk.state, verdict)
+        if verdict.ending is None or verdict.ending == "unknown":
+            return None
+        return End(verdict.ending, verdict.filled or 0.0, why=verdict.why)
+
+    def _record(self, end: End) -> End:
+        intents.end(self.desk.state, self.recorded.intent, end.ending, end.filled, end.why)
+        return end
