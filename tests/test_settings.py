@@ -63,6 +63,7 @@ REFUSED = {
     "resets that are no list": ('profile = "paper"\ngateway.resets = "00:15 - 01:45"', ["gateway.resets", "'00:15 - 01:45'", "array"]),
     "a zone that is a folder": ('profile = "demo"\ngateway.time_zone = "America"', ["gateway.time_zone", "'America'", "America/New_York"]),
     "a zone out of its folder": ('profile = "demo"\ngateway.time_zone = "../passwd"', ["gateway.time_zone", "'../passwd'"]),
+    "a cancel that takes too much": ('profile = "demo"\nmessages.cancel = 6', ["messages.cancel", "allowed is 5"]),
     "too many messages": ('profile = "demo"\nmessages.look = 6', ["messages", "47", "45"]),
     "too many lines": ('profile = "demo"\nlines.sync = 61', ["lines", "101", "100"]),
     "no TOML": ('profile = "demo"\nsync.interval = = 3', ["TOML", "line 2"]),

@@ -22,6 +22,12 @@ async def positions_and_account(connection: Connection) -> tuple[list[Position],
     return sorted(held, key=_order), translate.account(own, values, daily, clock.now())
 
 
+async def positions(connection: Connection) -> list[Position]:
+    """The positions of the account, asked anew, without prices. Raises GatewayUnavailable."""
+    raw = await connection.client.positions()
+    return sorted((translate.position(one, None) for one in raw if one.account == connection.account and one.position), key=_order)
+
+
 async def position_sizes(connection: Connection) -> dict[int, float]:
     """Quantity by contract id of what the account holds, asked anew. Raises GatewayUnavailable."""
     raw = await connection.client.positions()

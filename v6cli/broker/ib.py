@@ -224,6 +224,20 @@ class Client:
         """Open orders of every client, to the End."""
         return await self.ask("open orders", self._ib.reqAllOpenOrdersAsync)
 
+    def open_orders_so_far(self) -> list[Any]:
+        """What had come of a list of open orders whose End did not: incomplete, and good for nothing but to be shown."""
+        return list(self._ib.wrapper._results.get("openOrders") or [])
+
+    async def global_cancel(self) -> None:
+        """Ask IB to cancel every order of the login, those entered by hand included. Nothing answers it.
+
+        Raises GatewayUnavailable where the connection is gone.
+        """
+        await self.bucket.take()
+        if not self.connected:
+            raise GatewayUnavailable("global cancel: the connection to the gateway is closed; it was not sent")
+        self._ib.client.reqGlobalCancel()
+
     async def cancel_order(self, order_id: int) -> None:
         """Ask IB to cancel an order of this client id. Raises GatewayUnavailable where the connection is gone.
 

@@ -1,13 +1,19 @@
-"""The one send, and orders as the gateway lists them: working ones of every client, and executions."""
+"""The one send; cancels; orders as the gateway lists them, and executions.
+
+That an order is gone is never read from an answer to its cancel.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Struct
+
 from v6cli import barrier, clock
 from v6cli.broker import translate
 from v6cli.broker.codes import Meaning
 from v6cli.broker.connection import Connection
+from v6cli.broker.ib import NoAnswer
 from v6cli.errors import Refused
 from v6cli.home import Home
 from v6cli.models import CompletedOrder, Fill, RecordedIntent, WorkingOrder
@@ -41,10 +47,53 @@ async def send(connection: Connection, home: Home, recorded: RecordedIntent, per
         await clock.pause(0.01)
 
 
+class Listed(Struct, frozen=True):
+    """Every order that works at the gateway, of whichever account, each beside all that IB says of it, by IB's own names.
+
+    ``complete`` is whether the list came to its End: one that did not proves nothing.
+    """
+
+    orders: tuple[WorkingOrder, ...]
+    in_full: tuple[dict[str, Any], ...]
+    complete: bool
+
+
 async def working(connection: Connection) -> list[WorkingOrder]:
     """Working orders of every client in the account. Raises GatewayUnavailable."""
     raw = await connection.client.all_open_orders()
     return [translate.working_order(one) for one in raw if one.order.account in {connection.account, ""}]
+
+
+async def everything(connection: Connection) -> Listed:
+    """The open orders of every client and every account. Raises GatewayUnavailable where the connection is gone.
+
+    After one that is not complete no other list is asked for on the same connection: its End would be taken for the other's.
+    """
+    try:
+        raw, complete = await connection.client.all_open_orders(), True
+    except NoAnswer:
+        raw, complete = connection.client.open_orders_so_far(), False
+    each = list({id(one): one for one in raw}.values())
+    return Listed(tuple(map(translate.any_order, each)), tuple(map(translate.order_in_full, each)), complete)
+
+
+async def cancel_everything(connection: Connection) -> None:
+    """Ask IB to cancel every order of every client and account, the trader's own included. Nothing is awaited as its answer.
+
+    Raises GatewayUnavailable where it was not sent.
+    """
+    await connection.client.global_cancel()
+
+
+async def cancel(connection: Connection, order: WorkingOrder) -> None:
+    """Ask IB to cancel an order of this connection's own client id; what became of it a list of open orders tells.
+
+    IB's answers (202 cancelled, 135 and 10147 unknown, 10148 too late) are information, not failure. Raises Refused for an order of
+    another client, GatewayUnavailable where it was not sent.
+    """
+    if order.client_id != connection.client_id:
+        raise Refused(f"order {order.perm_id} belongs to client {order.client_id}: client {connection.client_id} cannot cancel it")
+    await connection.client.cancel_order(order.order_id)
 
 
 async def executions(connection: Connection) -> list[Fill]:

@@ -154,13 +154,26 @@ def fill(raw: Any) -> Fill:
 
 def working_order(raw: Any) -> WorkingOrder:
     """An open order."""
+    return _order(raw, contract(raw.contract))
+
+
+def any_order(raw: Any) -> WorkingOrder:
+    """An open order, also one whose contract lacks a part: in an emergency it is named as far as it is known."""
+    own = raw.contract
+    try:
+        return working_order(raw)
+    except Unavailable:
+        return _order(raw, Contract(int(own.conId), own.symbol, own.secType, local_symbol=own.localSymbol))
+
+
+def _order(raw: Any, own: Contract) -> WorkingOrder:
     order = raw.order
     return WorkingOrder(
         perm_id=int(order.permId),
         order_id=int(order.orderId),
         client_id=int(order.clientId),
         account=order.account,
-        contract=contract(raw.contract),
+        contract=own,
         action=order.action,
         quantity=float(order.totalQuantity),
         filled=float(raw.orderStatus.filled),
@@ -175,3 +188,25 @@ def working_order(raw: Any) -> WorkingOrder:
 def completed_order(raw: Any) -> CompletedOrder:
     """An order that has ended."""
     return CompletedOrder(int(raw.order.permId), raw.order.orderRef, raw.orderStatus.status, number(raw.order.filledQuantity) or 0.0)
+
+
+def order_in_full(raw: Any) -> dict[str, Any]:
+    """All that IB says of an open order that is not what the library takes for unsaid: ``order``, ``contract`` and ``status``."""
+    return {"order": _said(raw.order), "contract": _said(raw.contract), "status": _said(raw.orderStatus)}
+
+
+def _said(raw: Any) -> dict[str, Any]:
+    """The fields of one of the library's dataclasses that say something, as JSON can write them."""
+    from dataclasses import fields, is_dataclass
+
+    found: dict[str, Any] = {}
+    for one in fields(raw):
+        value = getattr(raw, one.name)
+        if isinstance(value, list | tuple):
+            if value:
+                found[one.name] = [_said(each) if is_dataclass(each) else str(each) for each in value]
+        elif is_dataclass(value):
+            found[one.name] = _said(value)
+        elif value is not None and value != one.default and value == value:  # noqa: PLR0124  NaN says nothing
+            found[one.name] = value if isinstance(value, bool | int | float) else str(value)
+    return found
