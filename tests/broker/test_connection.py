@@ -163,6 +163,26 @@ def test_a_gateway_that_goes_away_is_said_and_not_waited_for(stage) -> None:
     stage(act)
 
 
+def test_a_late_end_is_not_taken_for_that_of_the_next_list(stage) -> None:
+    """The answer that did not end in time ends later: nothing asked meanwhile may be believed to be complete."""
+
+    async def act(stage) -> None:
+        connection = await stage.connect("look")
+        stage.gateway.faults.set("silent")
+        with pytest.raises(GatewayUnavailable, match="open orders: no complete answer"):
+            await connection.client.all_open_orders()
+        stage.gateway.faults.clear("silent")
+        with pytest.raises(GatewayUnavailable, match="an earlier answer"):
+            await connection.client.own_open_orders()
+        assert await connection.client.positions(), "other lists have Ends of their own"
+        await connection.close()
+        again = await stage.connect("look")
+        assert await again.client.all_open_orders() == []
+        await again.close()
+
+    stage(act)
+
+
 def test_farms_are_broken_and_mended_one_by_one(stage) -> None:
     async def act(stage) -> None:
         connection = await stage.connect("look")

@@ -88,6 +88,7 @@ class Client:
         self.messages: list[tuple[int, Meaning, str]] = []
         self._listeners: list[Message] = []
         self._status_listeners: list[Callable[[OrderStatus], None]] = []
+        self._owed: set[str] = set()
         self._subscribed_to_account = False
         self._ib = self.library.IB()
         self._ib.RaiseRequestErrors = True
@@ -167,14 +168,24 @@ class Client:
             self._ib.client.disconnect()
             await clock.pause(0)
 
-    async def ask(self, what: str, request: Callable[[], Awaitable[T]]) -> T:
-        """One request awaited to its End. Raises NoAnswer, RequestRefused, GatewayUnavailable; ``what`` names the answer."""
+    async def ask(self, what: str, request: Callable[[], Awaitable[T]], *, list_of: str = "") -> T:
+        """One request awaited to its End. Raises NoAnswer, RequestRefused, GatewayUnavailable; ``what`` names the answer.
+
+        ``list_of`` marks answers that carry no id of their request: while one of them has not ended its End may still come and would
+        be taken for the next one's, so no other is asked for on this connection.
+        """
+        if list_of in self._owed:
+            raise GatewayUnavailable(f"{what}: an earlier answer on this connection has not ended, so that none can be believed any more")
         await self.bucket.take()
         if not self.connected:
             raise GatewayUnavailable(f"{what}: the connection to the gateway is closed")
+        if list_of:
+            self._owed.add(list_of)
         try:
             async with clock.timeout(self.timeout):
-                return await request()
+                answer = await request()
+            self._owed.discard(list_of)
+            return answer
         except TimeoutError:
             raise NoAnswer(f"{what}: no complete answer from the gateway within {self.timeout:g} s, so it is unknown") from None
         except self.library.RequestError as error:
@@ -184,7 +195,7 @@ class Client:
 
     async def positions(self) -> list[Any]:
         """Every position of every account, to the End."""
-        return await self.ask("positions", self._ib.reqPositionsAsync)
+        return await self.ask("positions", self._ib.reqPositionsAsync, list_of="positions")
 
     async def account_values(self, account: str) -> tuple[list[Any], list[Any]]:
         """Account values and portfolio lines of one account, to the End.
@@ -198,7 +209,7 @@ class Client:
         self._subscribed_to_account = True
         wrapper.accountValues.clear()
         wrapper.portfolio.pop(account, None)
-        await self.ask("account values", lambda: self._ib.reqAccountUpdatesAsync(account))
+        await self.ask("account values", lambda: self._ib.reqAccountUpdatesAsync(account), list_of="account")
         return list(wrapper.accountValues.values()), list(wrapper.portfolio.get(account, {}).values())
 
     async def daily_profit(self, account: str) -> float | None:
@@ -222,7 +233,7 @@ class Client:
 
     async def all_open_orders(self) -> list[Any]:
         """Open orders of every client, to the End."""
-        return await self.ask("open orders", self._ib.reqAllOpenOrdersAsync)
+        return await self.ask("open orders", self._ib.reqAllOpenOrdersAsync, list_of="open orders")
 
     def open_orders_so_far(self) -> list[Any]:
         """What had come of a list of open orders whose End did not: incomplete, and good for nothing but to be shown."""
@@ -250,11 +261,11 @@ class Client:
 
     async def own_open_orders(self) -> list[Any]:
         """Open orders of this client id, to the End; a read-only gateway refuses it."""
-        return await self.ask("own open orders", self._ib.reqOpenOrdersAsync)
+        return await self.ask("own open orders", self._ib.reqOpenOrdersAsync, list_of="open orders")
 
     async def completed_orders(self) -> list[Any]:
         """Orders completed since the gateway's midnight, to the End; a read-only gateway refuses it."""
-        return await self.ask("completed orders", lambda: self._ib.reqCompletedOrdersAsync(False))
+        return await self.ask("completed orders", lambda: self._ib.reqCompletedOrdersAsync(False), list_of="completed orders")
 
     async def contract_details(self, contract: Any) -> list[Any]:
         """What IB knows of a contract, to the End."""
