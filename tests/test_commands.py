@@ -180,7 +180,14 @@ def test_nothing_recorded_yet_is_said_and_not_shown_as_nothing_held(v6, folder: 
 
 
 NEED_NO_HOME = {("demo",), ("init",), ("completion",), ("gateway", "simulate")}
-ARGUMENTS = {("config", "set"): ("limits.delta", "1"), ("gateway", "fault"): ("read-only",), ("resume",): ("--reason", "fine")}
+ARGUMENTS = {
+    ("config", "set"): ("limits.delta", "1"),
+    ("gateway", "fault"): ("read-only",),
+    ("resume",): ("--reason", "fine"),
+    ("scheduler", "run"): ("trading",),
+    ("orders", "settle"): ("v6-x.1", "--dead"),
+    ("orders", "cancel"): ("1",),
+}
 
 
 @pytest.mark.parametrize("words", [words for words in command_lines() if words not in NEED_NO_HOME], ids=" ".join)

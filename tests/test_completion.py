@@ -41,7 +41,7 @@ def complete(line: str, cwd: Path | str = "/") -> list[str]:
     [
         ("v6 mor", ["morning-check"]),
         ("v6 services st", ["status", "start", "stop"]),
-        ("v6 services start v6-", ["v6-position-sync"]),
+        ("v6 services start v6-", ["v6-trading", "v6-position-sync"]),
         ("v6 config set limits.c", ["limits.concentration", "limits.concentration_basis"]),
         ("v6 completion z", ["zsh"]),
         ("v6 gateway simulate --scenario th", ["thousand"]),
@@ -127,7 +127,7 @@ def run_in(shell: str, script: str, folder: Path) -> str:
 
 TYPED = [
     ("v6 mor", "morning-check"),
-    ("v6 services start v6-", "v6-position-sync"),
+    ("v6 services start v6-", "v6-trading v6-position-sync"),
     ("v6 config set limits.conc", "limits.concentration limits.concentration_basis"),
     ("v6 positions --symbol I", "IWM"),
     ("v6 -o j", "json"),

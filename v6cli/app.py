@@ -136,6 +136,24 @@ class App:
             raise Unavailable("nothing is recorded yet: no sync has ended", next_step="v6 sync --force")
         return seen
 
+    def look_up(self, read: Callable[[State], T]) -> T | None:
+        """What ``read`` finds in the state, which is only looked at; None in a home that has recorded nothing yet."""
+        from v6cli.state.database import open_read_only
+        from v6cli.state.errors import StateMissing
+
+        try:
+            with open_read_only(self.home) as state:
+                return read(state)
+        except StateMissing:
+            return None
+
+    def ask(self, question: Coroutine[Any, Any, T]) -> T | str:
+        """The answer to a question, or why it could not be had."""
+        try:
+            return self.run(question)
+        except Unavailable as error:
+            return error.message
+
     async def seen_at_gateway(self) -> Mirror:
         """Positions and account as the gateway states them now, with the greeks of the last sync. Raises GatewayUnavailable."""
         from v6cli.broker.account import positions_and_account
@@ -214,11 +232,11 @@ class App:
                 self.output.note(f"{fix} ended with exit code {code}")
 
     @contextlib.asynccontextmanager
-    async def gateway(self, role: str) -> AsyncIterator[Connection]:
-        """A connection to the gateway in a role (sync, look), closed in good order. Raises GatewayUnavailable, Refused."""
+    async def gateway(self, role: str, client_id: int | None = None) -> AsyncIterator[Connection]:
+        """A connection to the gateway in a role, or in the place of a client, closed in good order. Raises GatewayUnavailable, Refused."""
         from v6cli.broker.connection import connect
 
-        connection = await connect(self.settings, self.home, role, self.output.report)
+        connection = await connect(self.settings, self.home, role, self.output.report, client_id=client_id)
         try:
             yield connection
         finally:

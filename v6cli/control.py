@@ -266,7 +266,8 @@ def _write(writer: asyncio.StreamWriter, message: dict[str, object]) -> None:
 
 
 def _told(error: V6Error) -> dict[str, object]:
-    return {"error": type(error).__name__, "exit_code": error.exit_code, "message": error.message, "next_step": error.next_step}
+    kind = next(kind for kind in type(error).__mro__ if getattr(errors, kind.__name__, None) is kind)  # the nearest that the caller knows
+    return {"error": kind.__name__, "exit_code": error.exit_code, "message": error.message, "next_step": error.next_step}
 
 
 def _understood(line: bytes, path: Path, verb: str, report: events.Report | None) -> tuple[bool, object]:

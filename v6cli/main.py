@@ -28,13 +28,17 @@ SECTIONS = ("Daily", "Incidents", "Emergency", "Maintenance", "System")
 
 
 class Entry:
-    """One name of the command line: a command with its module in ``v6cli.commands``, or a group with its ``children``."""
+    """One name of the command line: a command with its module in ``v6cli.commands``, or a group with its ``children``.
 
-    def __init__(self, name: str, text: str, section: str = "", children: tuple[Entry, ...] = ()) -> None:
+    ``default`` is the child that the bare name of a group runs.
+    """
+
+    def __init__(self, name: str, text: str, section: str = "", children: tuple[Entry, ...] = (), default: str = "") -> None:
         self.name = name
         self.text = text
         self.section = section
         self.children = children
+        self.default = default
 
 
 REGISTRY = (
@@ -64,6 +68,17 @@ REGISTRY = (
             Entry("restart", "Stop, then start services"),
         ),
     ),
+    Entry(
+        "orders",
+        "Orders: working, recent, rejected and why; cancel, settle",
+        "Incidents",
+        (
+            Entry("list", "Working orders of every client, and v6's own recent ones"),
+            Entry("cancel", "Cancel one order, or all"),
+            Entry("settle", "Say what became of an order nobody can find any more"),
+        ),
+        default="list",
+    ),
     Entry("journal", "What was done: who typed what, and how it ended", "Incidents"),
     Entry("halt", "Halt trading: nothing leaves but cancels", "Emergency"),
     Entry("reduce-only", "Allow closing orders only", "Emergency"),
@@ -88,6 +103,7 @@ REGISTRY = (
         "System",
         (Entry("simulate", "Run the simulated IB gateway"), Entry("fault", "Let things go wrong at the simulated gateway")),
     ),
+    Entry("scheduler", "The services' own work", "System", (Entry("run", "Be a service, for ever"),)),
     Entry("completion", "Shell completion for bash, zsh and fish", "System"),
 )
 
@@ -95,10 +111,25 @@ REGISTRY = (
 class LazyGroup(Shared, click.Group):
     """A group over registry entries; a command's module is imported when that command runs."""
 
-    def __init__(self, entries: tuple[Entry, ...], package: str, **options: object) -> None:
+    def __init__(self, entries: tuple[Entry, ...], package: str, default: str = "", **options: object) -> None:
         super().__init__(**options)
         self.entries = {entry.name: entry for entry in entries}
         self.package = package
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let the bare name of the group, with whatever options, be its default command."""
+        named = any(word in self.entries for word in args)
+        asked_for_help = any(word in {"-h", "--help"} for word in args)
+        if (
+            self.default
+            and not named
+            and not asked_for_help
+            and not ctx.resilient_parsing
+            and all(word.startswith("-") for word in args[:1])
+        ):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.entries)
@@ -109,7 +140,7 @@ class LazyGroup(Shared, click.Group):
             return None
         module = f"{self.package}.{entry.name.replace('-', '_')}"
         if entry.children:
-            return LazyGroup(entry.children, module, name=entry.name, help=entry.text + ".", short_help=entry.text)
+            return LazyGroup(entry.children, module, entry.default, name=entry.name, help=entry.text + ".", short_help=entry.text)
         command = import_module(module).command
         assert isinstance(command, click.Command)
         command.name = entry.name

@@ -23,7 +23,7 @@ def test_a_service_starts_behind_what_it_depends_on() -> None:
 def test_an_unknown_name_is_refused_with_a_suggestion() -> None:
     with pytest.raises(UsageError, match=r"no service is called 'v6-position-synch'; did you mean v6-position-sync\?") as failure:
         start_order(["v6-position-synch"])
-    assert failure.value.next_step == "the services are ib-gateway, v6-position-sync"
+    assert failure.value.next_step == "the services are ib-gateway, v6-trading, v6-position-sync"
 
 
 def test_services_that_wait_for_each_other_are_a_bug() -> None:
@@ -38,8 +38,8 @@ def test_the_catalogue_is_sound() -> None:
 
 
 def test_only_a_simulated_gateway_is_a_service() -> None:
-    assert [service.name for service in services_of(simulated_gateway=True)] == ["ib-gateway", "v6-position-sync"]
-    assert [service.name for service in services_of(simulated_gateway=False)] == ["v6-position-sync"]
+    assert [service.name for service in services_of(simulated_gateway=True)] == ["ib-gateway", "v6-trading", "v6-position-sync"]
+    assert [service.name for service in services_of(simulated_gateway=False)] == ["v6-trading", "v6-position-sync"]
 
 
 def test_the_host_is_chosen_by_kind() -> None:

@@ -25,7 +25,7 @@ TOKYO = ZoneInfo("Asia/Tokyo")
 
 def intent(at: datetime, order: Order | None = None) -> Intent:
     wanted = order or Order("DU1", SPY, "SELL", 100, 1.0)
-    return Intent("v6-a", "run", 90, "close", True, wanted, at, "open", None, None, "", ("v6-a.1",))
+    return Intent("v6-a", "run", 90, "close", True, wanted, at, "open", None, None, None, "", ("v6-a.1",))
 
 
 def working(ref: str = "v6-a.1", perm_id: int = 5) -> WorkingOrder:

@@ -259,6 +259,13 @@ class Client:
             raise GatewayUnavailable(f"cancel of order {order_id}: the connection to the gateway is closed; it was not sent")
         self._ib.client.cancelOrder(order_id)
 
+    async def bind_orders_by_hand(self) -> None:
+        """Take over the orders that were entered by hand, as client 0: each gets an order id, below zero."""
+        await self.bucket.take()
+        if not self.connected:
+            raise GatewayUnavailable("orders by hand: the connection to the gateway is closed")
+        self._ib.client.reqAutoOpenOrders(True)
+
     async def own_open_orders(self) -> list[Any]:
         """Open orders of this client id, to the End; a read-only gateway refuses it."""
         return await self.ask("own open orders", self._ib.reqOpenOrdersAsync, list_of="open orders")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import signal
 
 import msgspec
 
-from v6cli import clock, control, locks, logs
+from v6cli import clock, control, locks
 from v6cli.broker.connection import connect
 from v6cli.errors import CannotWrite, ServiceUnavailable, UsageError, V6Error
 from v6cli.events import Report
 from v6cli.home import Home
 from v6cli.lake import tables
-from v6cli.settings import Settings, remember
+from v6cli.runbook import service
+from v6cli.settings import Settings
 from v6cli.state import mirror
 from v6cli.state.database import State
 from v6cli.sync.reconcile import Syncer, SyncRun, alone, failed
@@ -69,17 +68,5 @@ def watch(home: Home, settings: Settings, state: State, *, dry_run: bool, force:
     """Be the service v6-position-sync until SIGTERM. Raises UsageError for options that make no sense with it."""
     if dry_run or force:
         raise UsageError("--watch syncs for ever: neither --force nor --dry-run goes with it")
-    logs.as_daemon(home, SERVICE)
-    remember(home, settings)
     tables.create(home.lake)
-    asyncio.run(_watch(home, settings, state))
-
-
-async def _watch(home: Home, settings: Settings, state: State) -> None:
-    work = asyncio.ensure_future(Watch(home, settings, state).run())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
-    await asyncio.gather(work, return_exceptions=True)
-    if not work.cancelled() and (error := work.exception()):
-        raise error
+    service.run(home, settings, SERVICE, Watch(home, settings, state).run)

@@ -34,9 +34,16 @@ SERVICES = (
         simulated_only=True,
     ),
     Service(
+        "v6-trading",
+        ("scheduler", "run", "trading"),
+        after=("ib-gateway",),
+        title="Trading",
+        role="sends orders and follows each to its end; holds them while trading is not active",
+    ),
+    Service(
         "v6-position-sync",
         ("sync", "--watch"),
-        after=("ib-gateway",),
+        after=("ib-gateway", "v6-trading"),
         title="Position sync",
         role="carries positions, orders and executions from the gateway into the lake",
     ),

@@ -42,6 +42,7 @@ TABLES = (
         filled REAL,                  -- of the order's quantity; NULL where that is not known
         ended TEXT,                   -- UTC; NULL while open
         turn INTEGER,                 -- the how manieth end it was; positions asked for before it do not count after it
+        code INTEGER,                 -- IB's, where it refused or cancelled
         note TEXT NOT NULL DEFAULT ''
     ) STRICT
     """,
@@ -70,7 +71,7 @@ TABLES = (
 )
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_COLUMNS = "intent, run, client_id, purpose, closing, wanted, minted, state, filled, ended, note"
+_COLUMNS = "intent, run, client_id, purpose, closing, wanted, minted, state, filled, ended, code, note"
 
 
 class Intent(Struct, frozen=True):
@@ -86,6 +87,7 @@ class Intent(Struct, frozen=True):
     state: str
     filled: float | None
     ended: datetime | None
+    code: int | None
     note: str
     order_refs: tuple[str, ...]
 
@@ -135,6 +137,11 @@ def again(state: State, recorded: RecordedIntent, order_id: int, limit: float | 
     return _attempt(state, RecordedIntent(intent, f"{intent}.{int(attempt) + 1}", order_id, recorded.client_id, recorded.closing, order))
 
 
+def resumed(intent: Intent, order_id: int) -> RecordedIntent:
+    """An open intent whose last order was found working, under this order id."""
+    return RecordedIntent(intent.intent, intent.order_refs[-1], order_id, intent.client_id, intent.closing, intent.order)
+
+
 def modified(state: State, recorded: RecordedIntent, limit: float) -> RecordedIntent:
     """Record another limit of an order that works, before it is written. Order id and orderRef stay. Raises CannotWrite."""
     changed = msgspec.structs.replace(recorded, order=msgspec.structs.replace(recorded.order, limit=limit))
@@ -142,13 +149,13 @@ def modified(state: State, recorded: RecordedIntent, limit: float) -> RecordedIn
     return changed
 
 
-def end(state: State, intent: str, ending: Ending, filled: float | None, note: str = "") -> None:
+def end(state: State, intent: str, ending: Ending, filled: float | None, note: str = "", code: int | None = None) -> None:
     """An intent has come to its end, and its claim with it; one that is ``unknown`` keeps its claim. Raises CannotWrite."""
     with state.transaction():
         state.write(
-            "UPDATE intents SET state = ?, filled = ?, ended = ?, note = ?, turn = (SELECT coalesce(max(turn), 0) + 1 FROM intents) "
+            "UPDATE intents SET state = ?, filled = ?, ended = ?, note = ?, code = ?, turn = (SELECT coalesce(max(turn), 0) + 1 FROM intents) "
             "WHERE intent = ? AND state IN ('open', 'unknown')",
-            (ending, filled, to_text(clock.now()), note, intent),
+            (ending, filled, to_text(clock.now()), note, code, intent),
         )
         if ending != "unknown":
             release(state, intent)
@@ -162,6 +169,11 @@ def release(state: State, intent: str) -> None:
 def unsettled(state: State) -> list[Intent]:
     """The intents whose end is not known, open and unknown ones, the oldest first."""
     return _read(state, "state IN ('open', 'unknown')")
+
+
+def recent(state: State, limit: int = 20) -> list[Intent]:
+    """The last intents, whatever became of them, the newest first."""
+    return _read(state, "number > (SELECT coalesce(max(number), 0) - ? FROM intents)", limit)[::-1]
 
 
 def of_run(state: State, run: str) -> list[Intent]:
@@ -259,7 +271,7 @@ def _read(state: State, where: str, *parameters: Any) -> list[Intent]:
 
 
 def _intent(state: State, row: Sequence[Any]) -> Intent:
-    intent, run, client_id, purpose, closing, wanted, minted, found, filled, ended, note = row
+    intent, run, client_id, purpose, closing, wanted, minted, found, filled, ended, code, note = row
     refs = state.rows("SELECT order_ref FROM attempts WHERE intent = ? ORDER BY rowid", (intent,))
     order = msgspec.json.decode(wanted, type=Order)
     return Intent(
@@ -273,6 +285,7 @@ def _intent(state: State, row: Sequence[Any]) -> Intent:
         found,
         filled,
         from_text(ended),
+        code,
         note,
         tuple(ref for (ref,) in refs),
     )

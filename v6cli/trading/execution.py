@@ -25,17 +25,18 @@ from v6cli.state.database import State
 from v6cli.state.intents import Ending
 from v6cli.trading import resolve
 
-ACKNOWLEDGED_WITHIN = 5.0  # home seconds; a gateway that says nothing of an order for so long is asked for it
-ENDS = {"Filled": "filled", "Cancelled": "cancelled", "ApiCancelled": "cancelled", "Inactive": "rejected"}
+REASON_WITHIN = 0.5  # wall seconds
+ENDS: dict[str, Ending] = {"Filled": "filled", "Cancelled": "cancelled", "ApiCancelled": "cancelled", "Inactive": "rejected"}
 
 
 class End(Struct, frozen=True):
-    """How an order ended: ``filled`` of its quantity at ``average`` a share; ``why`` is IB's text where it refused or cancelled."""
+    """How an order ended: ``filled`` of its quantity at ``average`` a share; ``code`` and ``why`` are IB's where it refused or cancelled."""
 
     ending: Ending
     filled: float
     average: float | None = None
     why: str = ""
+    code: int | None = None
 
 
 class Heard:
@@ -63,8 +64,10 @@ class Heard:
             return None
         if said.status == "Filled" and said.remaining:
             return None
-        text = self._messages[order_id][1] if order_id in self._messages else said.status
-        return End(ENDS[said.status], said.filled, said.average or None, "" if said.status == "Filled" else text)  # type: ignore[arg-type]
+        if said.status == "Filled":
+            return End("filled", said.filled, said.average)
+        meaning, text = self._messages.get(order_id, (None, said.status))
+        return End(ENDS[said.status], said.filled, said.average or None, text, meaning.code if meaning else None)
 
     async def change(self, within: float) -> None:
         """Wait until something is said of any order, at most ``within`` wall seconds."""
@@ -115,7 +118,7 @@ class Working:
     def __init__(self, desk: Desk, recorded: RecordedIntent) -> None:
         self.desk = desk
         self.recorded = recorded
-        self._asked_to_cancel = False
+        self.cancelling = False
 
     @property
     def filled(self) -> float:
@@ -136,6 +139,9 @@ class Working:
             if left <= 0:
                 return None
             await self.desk.heard.change(min(left, 1.0))
+        if end.ending == "rejected" and end.code is None:  # IB's reason is a message of its own, before the status or after it
+            await self.desk.heard.change(REASON_WITHIN)
+            end = self.desk.heard.end(self.recorded.order_id) or end
         return self._record(end)
 
     async def reprice(self, limit: float) -> None:
@@ -144,11 +150,13 @@ class Working:
         self.recorded = intents.modified(self.desk.state, self.recorded, limit)
         await orders.send(self.desk.connection, self.desk.home, self.recorded, self.desk.permit)
 
-    async def cancel(self) -> None:
-        """Ask for its cancel, once. It ends when the gateway says so, not now."""
-        if not self._asked_to_cancel:
-            await self.desk.connection.client.cancel_order(self.recorded.order_id)
-            self._asked_to_cancel = True
+    async def cancel(self) -> bool:
+        """Ask for its cancel; False where that was done before. It ends when the gateway says so, not now."""
+        if self.cancelling:
+            return False
+        await self.desk.connection.client.cancel_order(self.recorded.order_id)
+        self.cancelling = True
+        return True
 
     async def asked(self) -> End | None:
         """Its end as the gateway's complete lists prove it; None while it works. Raises GatewayUnavailable."""
@@ -163,5 +171,5 @@ class Working:
         return End(verdict.ending, verdict.filled or 0.0, why=verdict.why)
 
     def _record(self, end: End) -> End:
-        intents.end(self.desk.state, self.recorded.intent, end.ending, end.filled, end.why)
+        intents.end(self.desk.state, self.recorded.intent, end.ending, end.filled, end.why, end.code)
         return end

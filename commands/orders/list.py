@@ -1,0 +1,33 @@
+"""v6 orders list."""
+
+from __future__ import annotations
+
+from v6cli import options
+from v6cli.app import App
+from v6cli.runbook import orders
+from v6cli.state import intents
+
+
+@options.command()
+def command(app: App) -> None:
+    """Show the orders that work, whoever placed them, and what became of v6's own last ones.
+
+    When to use: whenever you want to know what may still fill, and why something did not. What was rejected comes with IB's words
+    and what to do about it. v6 orders, typed bare, is the same.
+
+    \b
+    If it fails: v6's own orders are shown as recorded, and that the working ones are
+    unknown is said.
+
+    \b
+    Exit codes: 0; 69 the gateway cannot be asked: what works is unknown.
+
+    \b
+    Examples:
+      v6 orders
+      v6 orders -o json
+    """
+    recent = app.look_up(intents.recent) or []
+    working = app.ask(orders.listed(app.gateway))
+    app.output.show(orders.table(working, recent))
+    orders.check_known(working)

@@ -1,0 +1,1 @@
+"""v6 scheduler: the services' own work."""

@@ -1,0 +1,214 @@
+"""v6 orders, over a real gateway: what works, what was refused and why, each order cancelled by its owner, unknown ones settled by word."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from v6cli import clock, events
+from v6cli.broker import connection as connections
+from v6cli.broker.connection import connect
+from v6cli.errors import BadInput, OutcomeUnknown, Refused, UsageError
+from v6cli.home import Home
+from v6cli.install import new_home
+from v6cli.models import Contract, Order
+from v6cli.runbook import orders
+from v6cli.state import intents
+from v6cli.state.database import open_state
+
+from ..conftest import free_port
+
+
+class Desk:
+    """A stage with clients that place orders through the library."""
+
+    def __init__(self, stage: Any) -> None:
+        self.stage = stage
+        self.clients: list[Any] = []
+
+    @asynccontextmanager
+    async def gateway(self, role: str, client_id: int | None = None) -> Any:
+        connection = await connect(self.stage.settings, self.stage.home, role, events.ignore, client_id=client_id)
+        try:
+            yield connection
+        finally:
+            await connection.close()
+
+    async def rests(self, client_id: int, reference: str = "resting") -> Any:
+        """An order of this client that nobody fills."""
+        connection = await connect(self.stage.settings, self.stage.home, "cancel", events.ignore, client_id=client_id)
+        self.clients.append(connection)
+        library, client = connection.client.library, connection.client
+        order = library.LimitOrder("BUY", 1, 560.0, account="DU1234567", orderRef=reference, tif="GTC")
+        before = len(self.stage.gateway.book.alive)
+        client.place(client.next_order_id(), library.Stock("SPY", "SMART", "USD"), order)
+        async with asyncio.timeout(5):
+            while len(self.stage.gateway.book.alive) == before:
+                await asyncio.sleep(0.02)
+        return connection
+
+    async def leave(self) -> None:
+        for connection in self.clients:
+            await connection.close()
+
+
+@pytest.fixture
+def desk(stage: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(connections, "WAIT_FOR_ID", 0.5)
+
+    def run(act: Callable[[Desk], Awaitable[None]]) -> None:
+        async def on_stage(prepared: Any) -> None:
+            own = Desk(prepared)
+            try:
+                await act(own)
+            finally:
+                await own.leave()
+
+        stage(on_stage)
+
+    return run
+
+
+def test_orders_are_found_by_number_or_reference(desk: Any) -> None:
+    async def act(own: Desk) -> None:
+        await own.rests(55)
+        (found,) = await orders.listed(own.gateway)
+        for which in (str(found.perm_id), "resting"):
+            assert await orders.one(own.gateway, which) == [found]
+        with pytest.raises(BadInput, match="no order '9' works"):
+            await orders.one(own.gateway, "9")
+        await own.rests(56)
+        with pytest.raises(BadInput, match="2 orders work under 'resting'"):
+            await orders.one(own.gateway, "resting")
+
+    desk(act)
+
+
+def test_the_order_of_a_client_that_has_gone_is_cancelled_in_its_place(desk: Any) -> None:
+    async def act(own: Desk) -> None:
+        connection = await own.rests(55)
+        (found,) = await orders.listed(own.gateway)
+        with pytest.raises(Refused, match="only it can cancel"):
+            await orders.cancel(own.stage.home, own.gateway, found)
+        await connection.close()
+        assert "works no more" in await orders.cancel(own.stage.home, own.gateway, found)
+        assert own.stage.gateway.book.alive == []
+
+    desk(act)
+
+
+def test_an_order_by_hand_is_cancelled_once_client_0_has_bound_it(desk: Any) -> None:
+    async def act(own: Desk) -> None:
+        own.stage.gateway.faults.set("orders-by-hand", of="SPY", quantity=1, limit=560.0)
+        (found,) = await orders.listed(own.gateway)
+        assert found.client_id == 0
+        await orders.cancel(own.stage.home, own.gateway, found)
+        assert own.stage.gateway.book.alive == []
+
+    desk(act)
+
+
+def test_all_of_them_are_cancelled_at_once(desk: Any) -> None:
+    async def act(own: Desk) -> None:
+        await own.rests(55)
+        own.stage.gateway.faults.set("orders-by-hand", of="SPY", quantity=1, limit=560.0)
+        assert (await orders.cancel_all(own.gateway)).startswith("2 orders cancelled")
+        assert own.stage.gateway.book.alive == []
+
+    desk(act)
+
+
+@pytest.mark.parametrize("fault", ["stuck-cancelling", "link-lost", "silent"])
+def test_what_is_not_proven_is_unknown(desk: Any, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(orders, "CANCELLED_WITHIN", 0.5)
+
+    async def act(own: Desk) -> None:
+        connection = await own.rests(55)
+        await connection.close()
+        (found,) = await orders.listed(own.gateway)
+        told = own.stage.gateway.desk
+
+        def and_then(*args: Any, real: Any = told.cancel, **options: Any) -> Any:
+            own.stage.gateway.faults.set(fault)
+            return real(*args, **options)
+
+        monkeypatch.setattr(told, "cancel", and_then)
+        with pytest.raises(OutcomeUnknown):
+            await orders.cancel(own.stage.home, own.gateway, found)
+        own.stage.gateway.faults.clear_all()
+
+    desk(act)
+
+
+def test_a_look_that_cannot_be_had_is_unknown_and_not_nothing() -> None:
+    shown = orders.table("nothing listens", [])
+    assert "UNKNOWN" in shown.title and shown.empty == "none was sent by v6 yet"
+
+
+def sent(home: Home, **end: Any) -> str:
+    """An order of v6 that ended so; its reference."""
+    with open_state(home) as state:
+        order = Order("DU1234567", Contract(1, "SPY", "STK"), "SELL", 100, 1.0)
+        recorded = intents.claim_close(state, order, "run", 90, 7, "close", {1: 100.0}, intents.turn(state))
+        if end:
+            intents.end(state, recorded.intent, **end)
+        return recorded.order_ref
+
+
+@pytest.fixture
+def home(folder: Any) -> Home:
+    return new_home.make(folder / "h", "demo", port=free_port())
+
+
+def test_a_rejection_is_listed_with_what_to_do(v6: Any, home: Home) -> None:
+    sent(home, ending="rejected", filled=0.0, note="Order rejected - reason: no", code=201)
+    done = v6("--home", home, "orders", "-o", "json", check=69)
+    (row,) = json.loads(done.stdout)["rows"]
+    assert (row["state"], row["reason and what to do" if "reason and what to do" in row else "remark"][:9]) == ("rejected", "201: Orde")
+    assert "read IB's text" in done.stdout and "what works at the gateway is unknown" in done.stderr
+
+
+@pytest.mark.parametrize(("argv", "code", "says"), [
+    (("--filled", "2", "--dead"), 64, "--filled N, or --dead"),
+    ((), 64, "--filled N, or --dead"),
+    (("--filled", "101"), 65, "was for 100"),
+    (("--filled", "-1"), 64, "never negative"),
+    (("--dead",), 77, "nobody to ask"),
+])  # fmt: skip
+def test_settling_asks_for_exactly_one_word(v6: Any, home: Home, argv: tuple[str, ...], code: int, says: str) -> None:
+    reference = sent(home, ending="unknown", filled=None)
+    assert says in v6("--home", home, "orders", "settle", reference, *argv, check=code).stderr
+    with open_state(home) as state:
+        assert intents.find(state, reference).state == "unknown"
+
+
+def test_a_word_settles_an_unknown_order_and_frees_its_contract(v6: Any, home: Home) -> None:
+    reference = sent(home, ending="unknown", filled=None)
+    assert "UNKNOWN" in v6("--home", home, "orders", "settle", reference, "--filled", "40", "--yes", check=0).stdout
+    assert "is known: settled" in v6("--home", home, "orders", "settle", reference, "--dead", "--yes", check=77).stderr
+    with open_state(home) as state:
+        found = intents.find(state, reference)
+        assert (found.state, found.filled) == ("settled", 40.0)
+    sent(home)
+    assert "settle" in v6("--home", home, "journal", check=0).stdout
+
+
+def test_no_word_makes_an_order_dead_that_works() -> None:
+    order = Order("DU1", Contract(1, "SPY", "STK"), "SELL", 100, 1.0)
+    intent = intents.Intent("v6-a", "run", 90, "close", True, order, clock.now(), "unknown", None, None, None, "", ("v6-a.1",))
+    alive = orders.WorkingOrder(5, 1, 90, "DU1", order.contract, "SELL", 100, 0, "LMT", "Submitted", order_ref="v6-a.1")
+    assert "LISTS IT AS WORKING" in orders.said_of(intent, [alive])
+    with pytest.raises(Refused, match="works at IB"):
+        orders.check_not_working(intent, [alive])
+    orders.check_not_working(intent, "nobody answers")
+
+
+def test_one_or_all(v6: Any, home: Home) -> None:
+    with pytest.raises(UsageError):
+        orders.check_choice("5", everything=True)
+    assert "name one order" in v6("--home", home, "orders", "cancel", check=64).stderr
