@@ -39,6 +39,7 @@ class App:
         self.flags: dict[str, Any] = {}
         self.entry: Entry | None = None
         self._state: State | None = None
+        self._guesses = False  # whether the settings are the packaged ones, not this home's
 
     @cached_property
     def output(self) -> Output:
@@ -215,9 +216,14 @@ class App:
 
     @contextlib.asynccontextmanager
     async def gateway(self, role: str) -> AsyncIterator[Connection]:
-        """A connection to the gateway in a role (sync, look), closed in good order. Raises GatewayUnavailable, Refused."""
+        """A connection to the gateway in a role (sync, look), closed in good order.
+
+        Raises GatewayUnavailable, Refused, and BadConfiguration where this home's settings are unknown.
+        """
         from v6cli.broker.connection import connect
 
+        if self._guesses:
+            raise BadConfiguration("which gateway is this home's is unknown: its settings cannot be used", next_step="v6 config validate")
         connection = await connect(self.settings, self.home, role, self.output.report)
         try:
             yield connection
@@ -287,6 +293,23 @@ class App:
         self.__dict__["settings"] = kept
         self.output.note("working with the last settings that could be used")
         return kept
+
+    def look_anyway(self) -> None:
+        """For looks that are wanted most when things are broken: where the settings cannot be used, go on with the last ones that
+        could, else with the packaged ones, and say so. Raises BadConfiguration where there is no home.
+        """
+        from v6cli import settings
+        from v6cli.home import profile_of
+
+        home = self.home
+        try:
+            self.settings  # noqa: B018  read to see whether they can be
+        except BadConfiguration as error:
+            self.output.note(error.message)
+            if self._last_settings() is None:
+                self.output.note("working with the packaged settings; no gateway is asked")
+                self.__dict__["settings"] = settings.builtin("demo" if profile_of(home.root) == "demo" else "paper")
+                self._guesses = True
 
     @contextlib.contextmanager
     def journaled(self, *, emergency: bool = False) -> Iterator[None]:
