@@ -237,3 +237,19 @@ def test_a_halt_that_is_not_recorded_says_so_and_what_to_do(demo_home: Home, mon
     with pytest.raises(CannotWrite, match="NOT RECORDED") as raised:
         halt(demo_home)
     assert "gateway" in str(raised.value.next_step)
+
+
+def test_a_script_reads_the_state_its_beginning_and_its_reason(v6, demo_home: Home) -> None:
+    def facts() -> dict[str, object]:
+        answer = json.loads(v6("trading-state", "-o", "json", cwd=demo_home.root, check=0).stdout)
+        assert answer["schema"] == "v6.trading-state/2"
+        return answer["facts"]
+
+    assert facts() == {"state": "ACTIVE", "since": None, "reason": ""}
+    halt(demo_home, "exits only", REDUCING)
+    first, _ = halt(demo_home, "one"), halt(demo_home, "two")
+    assert first.at is not None
+    assert facts() == {"state": "HALTED", "since": first.at.isoformat(), "reason": "one; two"}
+    demo_home.latch.rename(demo_home.latch.with_name("away"))
+    gone = facts()
+    assert (gone["state"], gone["since"]) == ("HALTED", None) and "cannot be read" in str(gone["reason"])
