@@ -65,12 +65,17 @@ def test_a_file_is_a_halt_whatever_it_says(demo_home: Home, content: bytes) -> N
     assert latch.resume(demo_home, seen, ACTIVE, "fine", "ann").state is ACTIVE
 
 
-def test_a_folder_in_place_of_a_mark_is_a_halt(demo_home: Home) -> None:
-    (demo_home.latch / "halt-odd").mkdir()
+def test_a_folder_in_place_of_a_mark_is_a_halt_that_goes_once_it_is_empty(demo_home: Home) -> None:
+    odd = demo_home.latch / "halt odd"
+    odd.mkdir()
+    (odd / "notes").write_text("mine")
     assert latch.read(demo_home).state is HALTED
-    with pytest.raises(CannotWrite):
+    with pytest.raises(CannotWrite, match="made by hand") as raised:
         latch.resume(demo_home, latch.read(demo_home), ACTIVE, "fine", "ann")
-    assert latch.read(demo_home).state is HALTED
+    assert f"rm -r '{odd}'" in str(raised.value.next_step)
+    assert latch.read(demo_home).state is HALTED and (odd / "notes").exists()
+    (odd / "notes").unlink()
+    assert latch.resume(demo_home, latch.read(demo_home), ACTIVE, "fine", "ann").state is ACTIVE
 
 
 def test_a_latch_that_is_missing_is_halted_and_never_active_while_it_is_made(demo_home: Home) -> None:
