@@ -330,9 +330,9 @@ class App:
             yield
 
     def _argv(self) -> list[str]:
-        from v6cli.secrets import redact
+        from v6cli.secrets import redact_words
 
-        return [redact(word.encode("utf-8", "backslashreplace").decode()) for word in sys.argv[1:]]
+        return redact_words([word.encode("utf-8", "backslashreplace").decode() for word in sys.argv[1:]])
 
     @contextlib.contextmanager
     def _entered(self, *, emergency: bool) -> Iterator[None]:
