@@ -184,20 +184,22 @@ class App:
             with self.output.live(made.title) as report:
                 return made, await run(made, report)
 
+        from v6cli.runbook import checklist
+
         made, outcomes = self.run(work())
-        self._record(made, outcomes)
+        self.record(made.name, checklist.code(outcomes), checklist.evidence(outcomes))
         return outcomes
 
-    def _record(self, made: Procedure, outcomes: list[Outcome]) -> None:
+    def record(self, kind: str, code: int, evidence: object) -> None:
+        """Keep one record of the result of a look; a home that cannot be written is told, and stops nothing."""
         from v6cli import locks
-        from v6cli.runbook import checklist
         from v6cli.state import runs
 
         try:
-            run = locks.begin_run(self.home, made.name)
+            run = locks.begin_run(self.home, kind)
             try:
-                runs.begun(self.state, run.identity, made.name)
-                runs.ended(self.state, run.identity, "done", checklist.code(outcomes), checklist.evidence(outcomes))
+                runs.begun(self.state, run.identity, kind)
+                runs.ended(self.state, run.identity, "done", code, evidence)
             finally:
                 run.end()
         except V6Error as error:

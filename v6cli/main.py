@@ -69,6 +69,7 @@ REGISTRY = (
     Entry("reduce-only", "Allow closing orders only", "Emergency"),
     Entry("resume", "Loosen the trading state again", "Emergency"),
     Entry("trading-state", "ACTIVE, REDUCING or HALTED, and why", "Emergency"),
+    Entry("support-bundle", "What a supporter needs to see, in one archive", "Emergency"),
     Entry("demo", "A running system to try things in", "System"),
     Entry("init", "Make a new home", "System"),
     Entry(
