@@ -160,7 +160,7 @@ def plant(home: Home) -> dict[str, str]:
 
 def leaks(raw: bytes) -> list[str]:
     """What of the planted stands there, in any case, as it is or as JSON writes it."""
-    text = raw.decode("utf-8", "replace").lower()
+    text = raw.decode("utf-8", "replace").replace("\0", "").lower()
     planted = [*ACCOUNTS, *PEOPLE, PINNED, PINNED[2:], *SECRETS, *(json.dumps(one)[1:-1] for one in SECRETS)]
     return [one for one in planted if one.lower() in text]
 
@@ -218,6 +218,18 @@ def test_two_accounts_have_two_placeholders_and_words_are_no_names() -> None:
     hidden.know("HOST", "127.0.0.1")
     assert hidden.text("trading at 127.0.0.1: DU1111111, U2222222, du1111111") == "trading at 127.0.0.1: ACCOUNT-1, ACCOUNT-2, ACCOUNT-1"
     assert hidden.placeholders() == {"ACCOUNT-1": 2, "ACCOUNT-2": 1, "********": 0}
+
+
+def test_an_account_that_looks_like_none_is_known_from_where_it_stands(demo_home: Home, folder: Path) -> None:
+    """Pinned nowhere here, and of no shape of IB's: a part that was gained names it, and a log says it elsewhere."""
+    (demo_home.logs / "v6-x.log").write_text(log_line("order in ABC1234 by carola"))
+    part = support.Part("sync-runs.json", "", support.clock.pause)
+    gained = [support.Gained(part, [{"account": "ABC1234", "by": "carola"}])]
+    target, now = folder / "b.tar.gz", datetime.now(UTC)
+    with support.opened(target) as file:
+        support.write(file, target, demo_home, support.settings.load(demo_home), gained, now - timedelta(hours=1), now)
+    said = gzip.decompress(target.read_bytes())
+    assert b"ABC1234" not in said and b"carola" not in said and b"order in ACCOUNT-1 by USER-" in said
 
 
 # Homes in which something is broken: it is made exactly then.
@@ -325,6 +337,19 @@ def test_a_file_that_is_there_is_not_replaced(v6, demo_home: Home, folder: Path)
     assert "is there already" in done.stderr and target.read_text() == "mine"
     v6("support-bundle", "--to", folder / "other.tar.gz", cwd=demo_home.root, check=1)
     assert "manifest.json" in members(folder / "other.tar.gz")
+
+
+def test_an_empty_place_is_not_the_home(v6, demo_home: Home) -> None:
+    assert "--to is empty" in v6("support-bundle", "--to", "", cwd=demo_home.root, check=64).stderr
+    assert not demo_home.support.exists()
+
+
+def test_two_bundles_of_one_second_have_two_names(demo_home: Home) -> None:
+    at = datetime(2026, 11, 24, 20, 0, tzinfo=UTC)
+    first = support.place(demo_home, None, at)
+    assert first == demo_home.support / "support_20261124_150000.tar.gz"
+    files.write_durably(first, b"")
+    assert support.place(demo_home, None, at).name == "support_20261124_150000_2.tar.gz"
 
 
 def test_a_full_disk_leaves_nothing(demo_home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from v6cli import clock, settings
-from v6cli.errors import BadConfiguration, CannotWrite, Unavailable, V6Error
+from v6cli.errors import BadConfiguration, CannotWrite, Unavailable, UsageError, V6Error
 from v6cli.events import Report, StepBegan, StepEnded
 from v6cli.files import durable_file
 from v6cli.health import examine, render, status
@@ -86,7 +86,14 @@ class Bundle(Struct, frozen=True):
 
 
 def place(home: Home, to: str | None, at: datetime) -> Path:
-    """Where the bundle goes: the file given, else one that is not there yet, named after its moment, in the folder given or the home's own."""
+    """Where the bundle goes: the file given, else one that is not there yet, named after its moment, in the folder given or the home's own.
+
+    Raises UsageError.
+    """
+    if to == "":
+        raise UsageError(
+            "--to is empty: it must name a folder or a file", next_step="an unset variable of a script? name it, or leave it out"
+        )
     name = f"support_{at.astimezone(clock.eastern()):%Y%m%d_%H%M%S}"
     given = Path(to).expanduser().absolute() if to else home.support
     is_file = given.name.endswith((".tar.gz", ".tgz")) and not given.is_dir()
