@@ -232,6 +232,18 @@ def test_an_account_that_looks_like_none_is_known_from_where_it_stands(demo_home
     assert b"ABC1234" not in said and b"carola" not in said and b"order in ACCOUNT-1 by USER-" in said
 
 
+def test_an_account_that_begins_or_ends_like_another_is_its_own() -> None:
+    hidden = Redaction()
+    hidden.know("ACCOUNT", "U123456")
+    assert hidden.text("U123456 U1234567 DU123456 xU123456y") == "ACCOUNT-1 ACCOUNT-2 ACCOUNT-3 xACCOUNT-1y"
+
+
+def test_a_variable_that_only_sounds_secret_takes_no_word_out_of_the_language() -> None:
+    hidden = Redaction()
+    hidden.know_secret("true")
+    assert hidden.text('"simulated": true') == '"simulated": true'
+
+
 # Homes in which something is broken: it is made exactly then.
 
 

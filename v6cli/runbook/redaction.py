@@ -25,8 +25,9 @@ RULES = (
 # Names that say nothing about a person or a machine, and that stand in running text for something else.
 _WORDS = frozenset(
     {"root", "user", "users", "admin", "operator", "trading", "trader", "v6", "demo", "paper", "live", "ubuntu", "debian", "service"}
-    | {"services", "gateway", "sync", "test", "home", "local", "localhost"}
+    | {"services", "gateway", "sync", "test", "home", "local", "localhost", "account", "host"}
 )
+_NO_SECRETS = frozenset({"true", "false", "none", "null", "auto", "enabled", "disabled", "default"})
 # U1234567, DU1234567 (paper), F (advisor), I, DF, DI; within a longer word in capitals only, which no digest of ours is written in.
 _ACCOUNT = re.compile(r"(?i:(?<![a-z0-9])D?[UFI][A-Z]?\d{5,12}(?![a-z0-9]))|D[UFI][A-Z]?\d{6,12}")
 _KEY_SHAPES = re.compile(
@@ -54,7 +55,7 @@ class Redaction:
     def know_secret(self, value: str) -> None:
         """This value is a secret, however it is written down: as it is, within JSON, within an address."""
         for line in value.splitlines():
-            if len(bare := line.strip()) >= SHORTEST:
+            if len(bare := line.strip()) >= SHORTEST and bare.lower() not in _NO_SECRETS:
                 forms = (bare, json.dumps(bare)[1:-1], json.dumps(bare, ensure_ascii=False)[1:-1], quote(bare, safe=""))
                 self._secrets |= dict.fromkeys(forms)
         self._literal = None
@@ -88,9 +89,8 @@ class Redaction:
         masked = secrets.redact(clean)
         self.counts[MASK] += masked.count(MASK) - clean.count(MASK)
         clean = masked
-        if self._names:
-            clean = self._name_literals().sub(self._name, clean)
-        return _ACCOUNT.sub(lambda match: self._placeholder("ACCOUNT", match[0]), clean)
+        clean = _ACCOUNT.sub(lambda match: self._placeholder("ACCOUNT", match[0]), clean)
+        return self._name_literals().sub(self._name, clean) if self._names else clean
 
     def tree(self, found: Any) -> Any:
         """The same for every text within JSON, keys included; what a key calls a secret is masked whole."""
@@ -142,7 +142,7 @@ class Redaction:
         if self._known is None:
             longest_first = sorted(self._names.items(), key=lambda item: -len(item[0]))
             alone = r"(?<![A-Za-z0-9]){}(?![A-Za-z0-9])"
-            parts = [re.escape(name) if kind == "ACCOUNT" else alone.format(re.escape(name)) for name, kind in longest_first]
+            parts = [rf"{re.escape(name)}(?!\d)" if kind == "ACCOUNT" else alone.format(re.escape(name)) for name, kind in longest_first]
             digits = [name.lstrip(_LETTERS) for name, kind in longest_first if kind == "ACCOUNT"]
             parts += [alone.format(number) for number in digits if number.isdecimal() and len(number) >= 6]
             self._known = re.compile("|".join(parts), re.IGNORECASE)
