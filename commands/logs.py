@@ -20,7 +20,7 @@ from v6cli.runbook import logs
 def command(app: App, names: tuple[str, ...], since: str | None, count: int, level: str | None, follow: bool, grep: str | None) -> None:
     """Logs of the services, merged by time.
 
-    When to use: when a check names errors, or to see what a service is doing.
+    When to use: when a check names errors, or to see what a service is doing. Settings that are broken do not keep it from that.
 
     \b
     Exit codes: 0; 64 no such service; 65 a time or pattern that cannot be read.
@@ -33,6 +33,7 @@ def command(app: App, names: tuple[str, ...], since: str | None, count: int, lev
     """
     if follow:
         app.output.require_format("table", "plain")
+    app.look_anyway()
     sources = logs.sources(app.services, names)
     chosen = logs.Choice(since=logs.since(since), level=level, grep=grep, count=count)
     app.output.show(logs.table(sources, chosen))

@@ -185,6 +185,14 @@ def test_a_typo_gets_a_suggestion(v6) -> None:
     assert "Did you mean show?" in v6("config", "shwo", check=64).stderr
 
 
+def test_a_negative_number_taken_for_an_option_is_told_how_to_be_a_value(v6, demo_home) -> None:
+    done = v6("--home", demo_home, "config", "set", "limits.delta", "-5", check=64)
+    assert done.stderr.splitlines()[-1].startswith("next: v6 config set -- KEY VALUE ")
+    assert "limits.delta" in v6("--home", demo_home, "config", "set", "--", "limits.delta", "-5", check=78).stderr
+    for line in (("config", "set", "limits.delta", "--nonsense"), ("status", "-5")):
+        assert v6("--home", demo_home, *line, check=64).stderr.splitlines()[-1].startswith("see: v6 ")
+
+
 @pytest.mark.parametrize("argv", [("-o", "json", "config", "show"), ("config", "-o", "json", "show"), ("config", "show", "-o", "json")])
 def test_shared_options_go_anywhere(v6, demo_home, argv: tuple[str, ...]) -> None:
     done = v6("--home", demo_home, *argv, check=0)

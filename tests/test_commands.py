@@ -41,6 +41,8 @@ LOOKS = {
     ("sync", "--dry-run"): "v6.sync/1",
     ("config", "show"): "v6.config/1",
     ("gateway", "fault", "--list"): "v6.faults/1",
+    ("support-bundle", "--dry-run"): "v6.support-bundle-parts/1",
+    ("support-bundle",): "v6.support-bundle/1",
 }
 
 

@@ -65,12 +65,17 @@ def test_a_file_is_a_halt_whatever_it_says(demo_home: Home, content: bytes) -> N
     assert latch.resume(demo_home, seen, ACTIVE, "fine", "ann").state is ACTIVE
 
 
-def test_a_folder_in_place_of_a_mark_is_a_halt(demo_home: Home) -> None:
-    (demo_home.latch / "halt-odd").mkdir()
+def test_a_folder_in_place_of_a_mark_is_a_halt_that_goes_once_it_is_empty(demo_home: Home) -> None:
+    odd = demo_home.latch / "halt odd"
+    odd.mkdir()
+    (odd / "notes").write_text("mine")
     assert latch.read(demo_home).state is HALTED
-    with pytest.raises(CannotWrite):
+    with pytest.raises(CannotWrite, match="made by hand") as raised:
         latch.resume(demo_home, latch.read(demo_home), ACTIVE, "fine", "ann")
-    assert latch.read(demo_home).state is HALTED
+    assert f"rm -r '{odd}'" in str(raised.value.next_step)
+    assert latch.read(demo_home).state is HALTED and (odd / "notes").exists()
+    (odd / "notes").unlink()
+    assert latch.resume(demo_home, latch.read(demo_home), ACTIVE, "fine", "ann").state is ACTIVE
 
 
 def test_a_latch_that_is_missing_is_halted_and_never_active_while_it_is_made(demo_home: Home) -> None:
@@ -237,3 +242,19 @@ def test_a_halt_that_is_not_recorded_says_so_and_what_to_do(demo_home: Home, mon
     with pytest.raises(CannotWrite, match="NOT RECORDED") as raised:
         halt(demo_home)
     assert "gateway" in str(raised.value.next_step)
+
+
+def test_a_script_reads_the_state_its_beginning_and_its_reason(v6, demo_home: Home) -> None:
+    def facts() -> dict[str, object]:
+        answer = json.loads(v6("trading-state", "-o", "json", cwd=demo_home.root, check=0).stdout)
+        assert answer["schema"] == "v6.trading-state/2"
+        return answer["facts"]
+
+    assert facts() == {"state": "ACTIVE", "since": None, "reason": ""}
+    halt(demo_home, "exits only", REDUCING)
+    first, _ = halt(demo_home, "one"), halt(demo_home, "two")
+    assert first.at is not None
+    assert facts() == {"state": "HALTED", "since": first.at.isoformat(), "reason": "one; two"}
+    demo_home.latch.rename(demo_home.latch.with_name("away"))
+    gone = facts()
+    assert (gone["state"], gone["since"]) == ("HALTED", None) and "cannot be read" in str(gone["reason"])

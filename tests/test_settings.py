@@ -26,7 +26,7 @@ REFUSED = {
     "not a number": ('profile = "demo"\nlimits.gamma = nan', ["limits.gamma", "nan"]),
     "a choice there is not": ('profile = "demo"\nlimits.concentration_basis = "net"', ["limits.concentration_basis", "'net'"]),
     "no such key": ('profile = "demo"\n[sync]\nintervall = 5', ["sync.intervall", "healthy, interval"]),
-    "no such section": ('profile = "demo"\n[synch]\ninterval = 5', ["synch", "services, sync"]),
+    "no such section": ('profile = "demo"\n[synch]\ninterval = 5', ["synch", "services, support, sync"]),
     "a value in a section's place": ('profile = "demo"\nsync = 5', ["sync", "5"]),
     "no such profile": ('profile = "real"', ["profile", "'real'", "demo, paper, live"]),
     "live without an account": ('profile = "live"', ["account", "''", "U1234567"]),

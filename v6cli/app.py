@@ -39,6 +39,7 @@ class App:
         self.flags: dict[str, Any] = {}
         self.entry: Entry | None = None
         self._state: State | None = None
+        self._guesses = False  # whether the settings are the packaged ones, not this home's
 
     @cached_property
     def output(self) -> Output:
@@ -201,20 +202,22 @@ class App:
             with self.output.live(made.title) as report:
                 return made, await run(made, report)
 
+        from v6cli.runbook import checklist
+
         made, outcomes = self.run(work())
-        self._record(made, outcomes)
+        self.record(made.name, checklist.code(outcomes), checklist.evidence(outcomes))
         return outcomes
 
-    def _record(self, made: Procedure, outcomes: list[Outcome]) -> None:
+    def record(self, kind: str, code: int, evidence: object) -> None:
+        """Keep one record of the result of a look; a home that cannot be written is told, and stops nothing."""
         from v6cli import locks
-        from v6cli.runbook import checklist
         from v6cli.state import runs
 
         try:
-            run = locks.begin_run(self.home, made.name)
+            run = locks.begin_run(self.home, kind)
             try:
-                runs.begun(self.state, run.identity, made.name)
-                runs.ended(self.state, run.identity, "done", checklist.code(outcomes), checklist.evidence(outcomes))
+                runs.begun(self.state, run.identity, kind)
+                runs.ended(self.state, run.identity, "done", code, evidence)
             finally:
                 run.end()
         except V6Error as error:
@@ -233,9 +236,14 @@ class App:
 
     @contextlib.asynccontextmanager
     async def gateway(self, role: str, client_id: int | None = None) -> AsyncIterator[Connection]:
-        """A connection to the gateway in a role, or in the place of a client, closed in good order. Raises GatewayUnavailable, Refused."""
+        """A connection to the gateway in a role, or in the place of a client, closed in good order.
+
+        Raises GatewayUnavailable, Refused, and BadConfiguration where this home's settings are unknown.
+        """
         from v6cli.broker.connection import connect
 
+        if self._guesses:
+            raise BadConfiguration("which gateway is this home's is unknown: its settings cannot be used", next_step="v6 config validate")
         connection = await connect(self.settings, self.home, role, self.output.report, client_id=client_id)
         try:
             yield connection
@@ -306,6 +314,23 @@ class App:
         self.output.note("working with the last settings that could be used")
         return kept
 
+    def look_anyway(self) -> None:
+        """For looks that are wanted most when things are broken: where the settings cannot be used, go on with the last ones that
+        could, else with the packaged ones, and say so. Raises BadConfiguration where there is no home.
+        """
+        from v6cli import settings
+        from v6cli.home import profile_of
+
+        home = self.home
+        try:
+            self.settings  # noqa: B018  read to see whether they can be
+        except BadConfiguration as error:
+            self.output.note(error.message)
+            if self._last_settings() is None:
+                self.output.note("working with the packaged settings; no gateway is asked")
+                self.__dict__["settings"] = settings.builtin("demo" if profile_of(home.root) == "demo" else "paper")
+                self._guesses = True
+
     @contextlib.contextmanager
     def journaled(self, *, emergency: bool = False) -> Iterator[None]:
         """Write the journal before and after an act. Raises CannotWrite before anything is done.
@@ -325,9 +350,9 @@ class App:
             yield
 
     def _argv(self) -> list[str]:
-        from v6cli.secrets import redact
+        from v6cli.secrets import redact_words
 
-        return [redact(word.encode("utf-8", "backslashreplace").decode()) for word in sys.argv[1:]]
+        return redact_words([word.encode("utf-8", "backslashreplace").decode() for word in sys.argv[1:]])
 
     @contextlib.contextmanager
     def _entered(self, *, emergency: bool) -> Iterator[None]:

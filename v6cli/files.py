@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from v6cli.errors import CannotWrite
 
@@ -61,6 +63,33 @@ def append_durably(path: Path, line: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        raise CannotWrite(f"cannot write {path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def durable_file(path: Path) -> Iterator[BinaryIO]:
+    """A new private file that gets its name at the end of the block, once it is on the disk; a block that fails leaves nothing.
+
+    Raises CannotWrite, also where ``path`` is there already.
+    """
+    private_folder(path.parent)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        if path.exists():
+            raise CannotWrite(f"{path} is there already: nothing was replaced")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            draft.rename(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
     except OSError as error:
         raise CannotWrite(f"cannot write {path}: {error.strerror}") from error
 

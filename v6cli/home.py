@@ -25,6 +25,7 @@ class Home:
         self.config = root / "config"
         self.logs = root / "logs"
         self.backups = root / "backups"
+        self.support = root / "support"
         self.lake = root / "data" / "lake"
         self.state_folder = root / "data" / "state"
         self.state = self.state_folder / "v6.sqlite"

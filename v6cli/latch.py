@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -121,7 +122,7 @@ def tighten(home: Home, state: TradingState, reason: str, who: str) -> Mark:
 def resume(home: Home, seen: Latch, to: TradingState, reason: str, who: str) -> Latch:
     """Remove the marks of ``seen``, or with ``to`` REDUCING its halts only; the state after it, whatever came meanwhile.
 
-    Raises Refused where the latch cannot be read though it is there, CannotWrite.
+    Raises Refused where the latch cannot be read though it is there, CannotWrite also for a mark that is a folder with something in it.
     """
     if seen.problem and home.latch.exists():
         raise Refused(f"{seen.problem}: nobody can say what is halted", next_step=f"ls -ld {home.latch}")
@@ -132,13 +133,31 @@ def resume(home: Home, seen: Latch, to: TradingState, reason: str, who: str) -> 
     try:
         for mark in seen.marks:
             if mark.state is not to:
-                (home.latch / mark.name).unlink(missing_ok=True)
+                _remove(home.latch / mark.name)
         sync_folder(home.latch)
     except OSError as error:
         raise CannotWrite(f"the latch {home.latch} cannot be written: {error.strerror}") from error
     with contextlib.suppress(CannotWrite):  # a full disk does not keep anybody from trading; the next halt still has its own file
         reserve(home.latch_ballast, BALLAST)
     return read(home)
+
+
+def _remove(mark: Path) -> None:
+    """Remove a mark, or the empty folder that somebody made in the place of one. Raises OSError, CannotWrite naming what to type."""
+    try:
+        mark.unlink(missing_ok=True)
+    except OSError:
+        if mark.is_symlink() or not mark.is_dir():
+            raise
+        try:
+            mark.rmdir()
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+            raise CannotWrite(
+                f"the halt {mark} is a folder with something in it: it was made by hand, and goes by hand",
+                next_step=f"ls -la {shlex.quote(str(mark))}, move what you need, then: rm -r {shlex.quote(str(mark))}",
+            ) from None
 
 
 def _add(home: Home, path: Path, content: bytes) -> None:

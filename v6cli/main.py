@@ -84,6 +84,7 @@ REGISTRY = (
     Entry("reduce-only", "Allow closing orders only", "Emergency"),
     Entry("resume", "Loosen the trading state again", "Emergency"),
     Entry("trading-state", "ACTIVE, REDUCING or HALTED, and why", "Emergency"),
+    Entry("support-bundle", "What a supporter needs to see, in one archive", "Emergency"),
     Entry("demo", "A running system to try things in", "System"),
     Entry("init", "Make a new home", "System"),
     Entry(
@@ -283,9 +284,19 @@ def _usage(error: click.UsageError) -> int:
         return 64
     path = error.ctx.command_path if error.ctx else "v6"
     print(f"v6: {error.format_message()}", file=sys.stderr)  # noqa: T201  before any output is set up
-    if "--help" not in error.format_message():
+    if isinstance(error, click.NoSuchOption) and (line := _with_values_apart(error)):
+        print(f"next: {line} (behind -- a word that begins with - is a value)", file=sys.stderr)  # noqa: T201
+    elif "--help" not in error.format_message():
         print(f"see: {path} --help", file=sys.stderr)  # noqa: T201
     return 64
+
+
+def _with_values_apart(error: click.NoSuchOption) -> str:
+    """How a negative number that was taken for an option is typed as the value it is; empty where the command takes no value."""
+    if error.ctx is None or not error.option_name.lstrip("-")[:1].isdecimal():
+        return ""
+    arguments = [parameter.make_metavar(error.ctx) for parameter in error.ctx.command.params if isinstance(parameter, click.Argument)]
+    return " ".join([error.ctx.command_path, "--", *arguments]) if arguments else ""
 
 
 def _fail(app: App, message: str, next_step: str | None, code: int) -> int:

@@ -60,7 +60,10 @@ class Group(Struct, frozen=True):
 
 
 class Table(Struct):
-    """Rows of the same kind. ``schema`` names and versions the shape for machines; ``as_of`` is when it was true, in UTC."""
+    """Rows of the same kind. ``schema`` names and versions the shape for machines; ``as_of`` is when it was true, in UTC.
+
+    ``facts`` say for machines what the title says in words.
+    """
 
     schema: str
     title: str
@@ -72,6 +75,7 @@ class Table(Struct):
     notes: list[str] = field(default_factory=list)
     empty: str = "nothing to show"
     verdict: str = ""
+    facts: list[tuple[Column, Any]] = field(default_factory=list)
 
 
 class Record(Struct):
@@ -183,7 +187,9 @@ def to_json(result: Result) -> dict[str, Any]:
         answer["units"] = {column.name: column.unit for column, _ in result.items if column.unit}
         answer["values"] = {column.name: _plain(value) for column, value in result.items}
     else:
-        answer["units"] = {column.name: column.unit for column in result.columns if column.unit}
+        if result.facts:
+            answer["facts"] = {column.name: _plain(value) for column, value in result.facts}
+        answer["units"] = {column.name: column.unit for column in (*(own for own, _ in result.facts), *result.columns) if column.unit}
         answer["rows"] = [_named(row, result.columns) for row in result.rows]
         if result.groups:
             answer["groups"] = [

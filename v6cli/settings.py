@@ -123,6 +123,13 @@ class Services(Section, frozen=True):
     backend: Literal["supervisord"]
 
 
+class Support(Section, frozen=True):
+    """Whom to call: the developer of this system, and IB's support line."""
+
+    developer: str = ""
+    broker: str = ""
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Every setting, validated."""
 
@@ -137,6 +144,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits
     health: Health
     services: Services
+    support: Support = Support()  # what an older v6 kept as the last settings lacks it
 
 
 Values = dict[str, Any]

@@ -177,14 +177,14 @@ def test_a_part_that_hangs_holds_up_nothing_and_nobody(folder: Path) -> None:
     """In a process of its own: what hangs must not keep that from ending."""
     program = """
 import asyncio, time
-from v6cli.health.gather import _aside
+from v6cli.health.gather import aside
 from v6cli.procedure import Finding, Status, look
 
 def hangs():
     time.sleep(60)
 
 async def step():
-    return [Finding("services", Status.OK, str(await _aside(hangs)))]
+    return [Finding("services", Status.OK, str(await aside(hangs)))]
 
 print(asyncio.run(look("services", step, 0.2))[0].status)
 """

@@ -25,6 +25,7 @@ STATUS_STYLES = {
     "starting": "yellow",
     "stopping": "yellow",
     "near": "yellow",
+    "cut": "yellow",
     "unhealthy": "bold red",
     "critical": "bold red",
     "failed": "bold red",

@@ -92,33 +92,33 @@ class Facts:
 
     async def gateway_process(self) -> GatewayProcess:
         """The gateway's process on this machine."""
-        return await self._once("process", lambda: _aside(_look_for_process, self.settings.gateway.host, self.settings.gateway.port))
+        return await self._once("process", lambda: aside(_look_for_process, self.settings.gateway.host, self.settings.gateway.port))
 
     async def services(self) -> list[ServiceState]:
         """The state of each service. Raises ServiceUnavailable."""
-        return await self._once("services", lambda: _aside(self._backend.status, ()))
+        return await self._once("services", lambda: aside(self._backend.status, ()))
 
     async def state(self) -> StateFacts:
         """Mirror and alerts. Raises Unavailable, also where the mirror is that of another account."""
-        return await self._once("state", lambda: _aside(_look_at_state, self.home, self.settings.account))
+        return await self._once("state", lambda: aside(_look_at_state, self.home, self.settings.account))
 
     async def lake_problems(self) -> list[str]:
         """What is wrong with the lake; empty when every table can be read."""
         from v6cli.lake.reader import readable
 
-        return await self._once("lake", lambda: _aside(readable, self.home.lake))
+        return await self._once("lake", lambda: aside(readable, self.home.lake))
 
     async def machine(self) -> Machine:
         """Disk and memory."""
-        return await self._once("machine", lambda: _aside(_look_at_machine, self.home))
+        return await self._once("machine", lambda: aside(_look_at_machine, self.home))
 
     async def errors(self, since: datetime) -> list[logs.Repeated]:
         """Errors in the logs of the services since then, the same ones counted together."""
-        return await self._once(f"errors since {since:%Y-%m-%d %H:%M}", lambda: _aside(self._read_errors, since))
+        return await self._once(f"errors since {since:%Y-%m-%d %H:%M}", lambda: aside(self._read_errors, since))
 
     async def latch(self) -> Latch:
         """The trading state."""
-        return await self._once("latch", lambda: _aside(latch.read, self.home))
+        return await self._once("latch", lambda: aside(latch.read, self.home))
 
     async def _once(self, name: str, look: Callable[[], Awaitable[T]]) -> T:
         if name not in self._found:
@@ -140,7 +140,7 @@ class Facts:
         return logs.summarise(logs.read(files, since=since, level="error"))
 
 
-async def _aside(look: Callable[..., T], *arguments: Any) -> T:
+async def aside(look: Callable[..., T], *arguments: Any) -> T:
     """``look`` in a thread of its own. One that hangs, on a dead disk or a silent supervisor, holds up neither the other looks
     nor the end of this process, as a thread of the loop's own pool would.
     """

@@ -29,6 +29,10 @@ profile = "{profile}"        # demo, paper or live
 # delta = 200.0              # largest portfolio delta either way, in share equivalents
 # gamma = 500.0              # largest portfolio gamma either way, per 1.00 of the underlying
 # concentration = 0.30       # largest share of one symbol
+
+[support]
+# developer = ""             # who maintains this system, and how to reach them
+# broker = ""                # the support line of your IB account
 """
 
 

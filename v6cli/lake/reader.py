@@ -9,9 +9,11 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from msgspec import Struct
+
 from v6cli import clock
 from v6cli.errors import BadInput
-from v6cli.lake import rows, scan
+from v6cli.lake import durability, rows, scan
 from v6cli.lake.errors import LakeEmpty, LakeUnreadable
 from v6cli.lake.rows import SyncRunRecord
 from v6cli.lake.schemas import SYNC_RUNS, TABLES
@@ -88,6 +90,34 @@ def readable(lake: Path) -> list[str]:
         except LakeUnreadable as error:
             problems.append(error.message)
     return problems
+
+
+class TableVersion(Struct, frozen=True):
+    """A table: the version that the last sync named (None before one did), the last one in its log, its files, what is wrong."""
+
+    table: str
+    named: int | None
+    last: int | None
+    files: int | None
+    problem: str = ""
+
+
+def versions(lake: Path) -> list[TableVersion]:
+    """Every table with its versions. Never raises V6Error."""
+    problem = ""
+    try:
+        named = pin(lake).versions
+    except (LakeEmpty, LakeUnreadable) as error:
+        named, problem = {}, error.message
+    return [_version(lake, name, named.get(name), problem) for name in TABLES]
+
+
+def _version(lake: Path, name: str, named: int | None, problem: str) -> TableVersion:
+    last = durability.last_commit(lake / name)
+    try:
+        return TableVersion(name, named, last, len(open_table(lake, name, named).file_uris()), problem)
+    except LakeUnreadable as error:
+        return TableVersion(name, named, last, None, error.message)
 
 
 def _pinned(lake: Path | Snapshot) -> Snapshot:

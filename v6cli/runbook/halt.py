@@ -69,7 +69,8 @@ def table(state: Latch) -> Table:
     rows = [("halt" if mark.state is TradingState.HALTED else "reduce-only", mark.at, mark.who, mark.reason) for mark in state.marks]
     if state.problem:
         rows.insert(0, ("halt", None, "", state.problem))
-    return Table("v6.trading-state/1", said(state), columns, rows, empty="nothing is halted")
+    facts = [(Column("state"), state.state), (Column("since", kind="time"), state.since), (Column("reason"), state.reason)]
+    return Table("v6.trading-state/2", said(state), columns, rows, empty="nothing is halted", facts=facts)
 
 
 def orders(working: Sequence[WorkingOrder]) -> Table:

@@ -32,9 +32,12 @@ class Choice(Struct, frozen=True):
 
 
 def since(text: str | None) -> datetime | None:
-    """A span (24h, 30m, 7d), ``today``, or a time in New York. Raises BadInput."""
-    if text is None:
-        return None
+    """When ``back_to`` says, None for no text. Raises BadInput."""
+    return None if text is None else back_to(text)
+
+
+def back_to(text: str) -> datetime:
+    """A span before now (24h, 30m, 7d), ``today``, or a time in New York. Raises BadInput."""
     if match := _SPAN.match(text.strip()):
         try:
             return clock.wall() - timedelta(**{_UNITS[match[2]]: int(match[1])})
