@@ -12,14 +12,14 @@ from v6cli.simulator import fees
 from v6cli.simulator.account import Account
 from v6cli.simulator.matching import Sides
 from v6cli.simulator.orders import Order
-from v6cli.simulator.valuation import Standing
+from v6cli.simulator.valuation import Footing
 
 
 class Effect(Struct, frozen=True):
     """The account without an order and with it filled, and the order's commission in US dollars."""
 
-    before: Standing
-    after: Standing
+    before: Footing
+    after: Footing
     commission: float
 
     @property
@@ -64,7 +64,8 @@ class Intent(Struct, frozen=True):
 
 def effect(account: Account, intent: Intent, now: datetime, parent: Intent | None = None) -> Effect:
     """What filling an order would do. One that waits for its ``parent`` is looked at as if that had filled."""
-    before, changes, spent = account.standing(now), intent.changes(), intent.spent(account, now)
+    before: Footing = account.standing(now)
+    changes, spent = intent.changes(), intent.spent(account, now)
     if parent is not None:
         before = account.supposing(now, parent.changes(), parent.spent(account, now))
         changes, spent = [*parent.changes(), *changes], spent + parent.spent(account, now)

@@ -130,8 +130,9 @@ class Request:
 
     def skip(self, count: int) -> None:
         """Pass over ``count`` fields, versions mostly."""
-        for _ in range(count):
-            self.text()
+        self._at += count
+        if self._at > len(self._fields):
+            raise BadField(f"the request ends after {len(self._fields)} fields")
 
     def rest(self) -> list[str]:
         """The fields that are left."""
