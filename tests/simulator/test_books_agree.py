@@ -160,7 +160,7 @@ class Conversation:
         gateway, now = self.gateway, clock.now()
         contracts = [gateway.chains.by_id(leg.con_id) for leg in legs] or [contract]
         ratios = [leg.signed_ratio for leg in legs] or [1]
-        level = sum(ratio * price for ratio, price in zip(ratios, gateway.market.marks(contracts, now).tolist(), strict=True))
+        level = sum(ratio * mark.price for ratio, mark in zip(ratios, gateway.market.marks(contracts, now), strict=True))
         price = round(level + offset, 2)
         return price if legs else max(0.01, price)
 

@@ -161,6 +161,38 @@ def test_prices_stand_still_while_the_exchange_is_closed():
     assert there.marks([contract], NOON) != there.marks([contract], NOON + timedelta(hours=1))
 
 
+ASKED = st.tuples(
+    st.sampled_from(
+        [
+            listed(LISTINGS["SPY"]),
+            listed(LISTINGS["VIX"]),
+            option("SPY", TODAY, 650.0, "P"),
+            option("SPX", EXPIRY, 6600.0, "C"),
+            option("SPXW", date(2026, 11, 25), 6600.0, "P"),
+        ]
+    ),
+    # Near the edges of sessions and around the hour of expiry, on every kind of day.
+    st.sampled_from([SUNDAY, NOON, NOON + timedelta(hours=4), NOON + timedelta(days=1), datetime(2026, 12, 18, 14, 30, tzinfo=UTC)]),
+    st.integers(-30_000, 30_000),
+    st.booleans(),
+)
+
+
+@given(st.booleans(), st.lists(ASKED, min_size=2, max_size=12))
+def test_what_is_remembered_is_what_would_be_found_anew(always, asked):
+    faults = Faults()
+    lived = market(always=always)
+    quoter = Quoter(lived, {}, faults)
+    for contract, moment, seconds, disturbed in asked:
+        now, new = moment + timedelta(seconds=seconds), market(always=always)
+        faults.set("no-bid", of=contract.symbol) if disturbed else faults.clear_all()
+        for liquid in (False, True):
+            assert lived.exchange.session_at(contract, now, liquid=liquid) == new.exchange.session_at(contract, now, liquid=liquid)
+        assert lived.exchange.last_traded(contract, now) == new.exchange.last_traded(contract, now)
+        assert lived.marks([contract], now) == new.marks([contract], now)
+        assert quoter.prices([contract], now) == Quoter(new, {}, faults).prices([contract], now)
+
+
 def hours(contract, *, always=False, liquid=False, calendar=weekdays):
     return Exchange(always=always, calendar=calendar).in_ib_words(contract, TODAY, liquid=liquid).split(";")
 

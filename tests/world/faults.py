@@ -68,6 +68,7 @@ _LINK: dict[str, Draw] = {
 _ORDERS: dict[str, Draw] = {
     "reject-orders": _counted(first=_one_of("status", "error")),
     "warn-orders": _counted(code=_one_of(399, 404, 161, 10148, 201, 2109)),
+    "held-for-locate": _lasting(status=_one_of("PreSubmitted", "Inactive")),
     "stuck-submitting": _lasting(),
     "stuck-cancelling": _lasting(fills=_one_of(True, False)),
     "cancels-unanswered": _lasting(),

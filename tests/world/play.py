@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -78,7 +79,7 @@ def draw(world: World, *, everything: bool = False) -> Schedule:
 
 def play(seed: int, bug: str = "", *, everything: bool = False, keep: bool = False) -> tuple[Outcome, World]:
     """Play the schedule of ``seed`` with a trader that has ``bug``."""
-    folder = Path(tempfile.mkdtemp(prefix="v6-world-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    folder = Path(tempfile.mkdtemp(prefix="v6-world-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
     try:
         return _Play(seed, bug, folder, everything=everything, keep=keep).outcome()
     finally:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import tempfile
 from collections import Counter
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,8 +12,7 @@ import pytest
 from v6cli import events, settings
 from v6cli.errors import BadConfiguration, V6Error
 from v6cli.home import Home
-from v6cli.install import new_home
-from v6cli.lake import handles, reader, tables
+from v6cli.lake import handles, reader
 from v6cli.runbook import sync
 from v6cli.settings import Settings
 from v6cli.simulator.server import Gateway
@@ -43,29 +39,11 @@ FAULTS = [
 TO_MEET = [*FAULTS, *(f"dies {seam}" for seam in SEAMS), "dies at a turn"]
 
 
-@pytest.fixture(scope="module")
-def template():
-    """A home with an empty lake, to be copied: in memory, since each Delta commit costs real milliseconds."""
-    place = Path(tempfile.mkdtemp(prefix="v6-template-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    home = new_home.make(place / "h", "demo", port=PORT)
-    tables.create(home.lake)
-    with open_state(home):
-        pass
-    yield home
-    shutil.rmtree(place, ignore_errors=True)
-
-
 @pytest.mark.seeds(60, 2000)
-def test_lake_and_mirror_are_old_or_new_and_in_the_end_the_account(template: Home, seed: int, record_property) -> None:
-    place = Path(tempfile.mkdtemp(prefix="v6-sync-", dir=template.root.parent.parent))
-    try:
-        home = Home(place / "h")
-        shutil.copytree(template.root, home.root)
-        played = _Play(World(seed), home)
-        with bugs.of_the_gateway() as found:
-            played.world.run(played.run)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+def test_lake_and_mirror_are_old_or_new_and_in_the_end_the_account(home: Home, seed: int, record_property) -> None:
+    played = _Play(World(seed), home)
+    with bugs.of_the_gateway() as found:
+        played.world.run(played.run)
     record_property("to meet", TO_MEET)
     record_property("met", sorted(name for name, times in (played.met + Counter(played.gateway.faults.met)).items() if times))
     assert not found

@@ -30,10 +30,24 @@ BUGS = (
     "checks before an await",
     "believes a missing End",
     "takes a cancel for an end",
+    "takes a held order for dead",
     "leaves its record to a finally",
     "never reconnects",
 )
 ENDED = {"Filled", "Cancelled", "ApiCancelled", "Inactive"}
+
+
+class Told(Struct, frozen=True):
+    """What an order's last status said. ``why_held`` is why it waits at the broker: what is held is alive, Inactive or not."""
+
+    status: str = ""
+    filled: float = 0.0
+    why_held: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.status in ENDED and not self.why_held
 
 
 class Task(Struct, frozen=True):
@@ -67,7 +81,7 @@ class Trader:
         self._ends = ends
         self._bug = bug
         self._client: Client
-        self._statuses: dict[int, tuple[str, float]] = {}
+        self._told: dict[int, Told] = {}
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -82,7 +96,7 @@ class Trader:
 
     async def _session(self) -> None:
         self._client = Client(TokenBucket(MESSAGES_PER_SECOND), 4, "US/Eastern")
-        self._statuses.clear()
+        self._told.clear()
         try:
             await self._client.connect("127.0.0.1", self._port, CLIENT_ID)
         except ClientIdInUse:
@@ -143,16 +157,19 @@ class Trader:
             await self._client.bucket.take()
             self._client._ib.client.cancelOrder(order.orderId)
             if self._bug == "takes a cancel for an end":
-                return self._statuses.get(order.orderId, ("", 0.0))[1]
+                return self._last_told(order.orderId).filled
             await self._ended(order.orderId, 10)
-        status, filled = self._statuses.get(order.orderId, ("", 0.0))
-        if status != "Filled":
+        told = self._last_told(order.orderId)
+        if told.status != "Filled":
             raise Lost("it did not fill: what it did is asked of the gateway")
-        return filled
+        return told.filled
+
+    def _last_told(self, order_id: int) -> Told:
+        return self._told.get(order_id, Told())
 
     async def _ended(self, order_id: int, within: float) -> bool:
         deadline = clock.monotonic() + within
-        while self._statuses.get(order_id, ("", 0.0))[0] not in ENDED:
+        while not self._last_told(order_id).ended:
             if not self._client.connected:
                 raise Lost("the connection is gone")
             self._changed.clear()
@@ -204,7 +221,8 @@ class Trader:
             fills = await self._believed(self._client.executions)
             again = False
             for reference in open_:
-                living = [trade for trade in alive if trade.order.orderRef == reference and trade.orderStatus.status not in ENDED]
+                of_it = [trade for trade in alive if trade.order.orderRef == reference]
+                living = [trade for trade in of_it if not self._read(trade.orderStatus.status, 0.0, trade.orderStatus.whyHeld).ended]
                 if self._bug == "sends twice" and not any(trade.order.orderRef == reference for trade in ended):
                     living = []
                 if living:
@@ -235,12 +253,15 @@ class Trader:
 
         def heard(fields: list[str]) -> None:
             if fields[0] == "3":
-                self._statuses[int(fields[1])] = (fields[2], float(fields[3]))
+                self._told[int(fields[1])] = self._read(fields[2], float(fields[3]), fields[10])
                 self._changed.set()
             interpret(fields)
 
         decoder.interpret = heard
         self._client._ib.client.apiEnd += self._changed.set
+
+    def _read(self, status: str, filled: float, why_held: str) -> Told:
+        return Told(status, filled, "" if self._bug == "takes a held order for dead" else why_held)
 
     # What it remembers.
 

@@ -14,7 +14,7 @@ from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.scenario import Scenario
 from v6cli.simulator.scripted import fills_of_today, order_of
 from v6cli.simulator.sessions import day_of
-from v6cli.simulator.valuation import Standing, standing
+from v6cli.simulator.valuation import Footing, Standing, footing, standing
 
 
 class Account:
@@ -58,22 +58,22 @@ class Account:
         """The account's worth at ``now``; several questions about the same moment cost one valuation."""
         moment = moved(now)
         if self._valued is None or self._valued[0] != moment:
-            self._valued = (moment, self.supposing(moment, [], 0.0))
+            self._valued = (moment, self.standing_of(self.holdings, self.cash, self.own_fills, moment))
         return self._valued[1]
 
-    def supposing(self, now: datetime, changes: Iterable[tuple[Contract, float]], spent: float) -> Standing:
-        """The worth if these quantities were added to the positions, and ``spent`` taken from the cash."""
+    def supposing(self, now: datetime, changes: Iterable[tuple[Contract, float]], spent: float) -> Footing:
+        """What orders would be measured against if these quantities were added to the positions, and ``spent`` taken from the cash."""
         held = dict(self.holdings)
         for contract, quantity in changes:
             old = held.get(contract.con_id)
             held[contract.con_id] = Holding(contract, quantity + (old.quantity if old else 0.0), old.average_cost if old else 0.0)
         left = [holding for holding in held.values() if holding.quantity]
-        return standing(left, self.cash - spent, self.fills(now), self._market, moved(now))
+        return footing(left, self.cash - spent, self._market, moved(now))
 
     def mark(self, legs: Iterable[tuple[Contract, float]], now: datetime) -> float:
         """What contracts are worth together, per share, each as often as its ratio says."""
         contracts, ratios = zip(*legs, strict=True)
-        return float(sum(ratio * mark for ratio, mark in zip(ratios, self._market.marks(contracts, moved(now)).tolist(), strict=True)))
+        return float(sum(ratio * mark.price for ratio, mark in zip(ratios, self._market.marks(contracts, moved(now)), strict=True)))
 
     def standing_of(self, holdings: Mapping[int, Holding], cash: float, own_fills: Iterable[Execution], now: datetime) -> Standing:
         """The worth of what was once held, with what had been filled by then."""

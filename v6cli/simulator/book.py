@@ -42,13 +42,14 @@ class Book:
     def __init__(
         self, alive: Iterable[Order], ended: Iterable[Order] = (), highest_ids: dict[int, int] | None = None, numbers: Numbers | None = None
     ) -> None:
-        self._alive: dict[int, Order] = {order.perm_id: order for order in alive}
+        self._alive: dict[int, Order] = {}
+        self._called: dict[tuple[int, int], dict[int, Order]] = {}  # alive, by what their client calls them: two can share a name
         self._ended: dict[int, Order] = {order.perm_id: order for order in ended}
         self._named: dict[tuple[int, int], Order] = {order.key: order for order in self._ended.values() if order.order_id}
         self.highest_ids = dict(highest_ids or {})
         self.numbers = numbers or Numbers()
-        for order in self._alive.values():
-            self._note_id(order)
+        for order in alive:
+            self.add(order)
 
     @property
     def alive(self) -> list[Order]:
@@ -66,9 +67,7 @@ class Book:
 
     def working(self, client_id: int, order_id: int) -> Order | None:
         """The order alive that this client calls by this id."""
-        if order_id == 0:
-            return None  # entered by hand and not bound: it has no name
-        return next((order for order in self._alive.values() if order.key == (client_id, order_id)), None)
+        return next(iter(self._called.get((client_id, order_id), {}).values()), None)
 
     def done(self, client_id: int, order_id: int) -> Order | None:
         """The order that this client called by this id and that has ended, as far as it is remembered."""
@@ -86,12 +85,17 @@ class Book:
     def add(self, order: Order) -> None:
         """Take a new order in."""
         self._alive[order.perm_id] = order
-        self._note_id(order)
+        self._name(order)
+        self.highest_ids[order.client_id] = max(self.highest_ids.get(order.client_id, 0), order.order_id)
 
     def end(self, order: Order, now: datetime) -> None:
         """Note that an order has come to its end."""
         order.completed = now
         self._alive.pop(order.perm_id, None)
+        called = self._called.get(order.key, {})
+        called.pop(order.perm_id, None)
+        if not called:
+            self._called.pop(order.key, None)
         self._ended[order.perm_id] = order
         if order.order_id:
             self._named[order.key] = order
@@ -116,6 +120,8 @@ class Book:
 
     def rivals_of(self, order: Order) -> list[Order]:
         """Orders alive that a fill of this one cancels or reduces: its group's, and the other children of its parent."""
+        if not (order.oca_group or order.parent_id):
+            return []
         return [
             other
             for other in self._alive.values()
@@ -143,6 +149,7 @@ class Book:
         bound = [order for order in self._alive.values() if order.key == (0, 0)]
         for order in bound:
             order.order_id = self.next_id_by_hand()
+            self._name(order)
         return bound
 
     def next_id_by_hand(self) -> int:
@@ -150,5 +157,7 @@ class Book:
         alive = (order.order_id for order in self._alive.values() if order.client_id == 0)
         return min([0, *alive, *(order_id for client, order_id in self._named if client == 0)]) - 1
 
-    def _note_id(self, order: Order) -> None:
-        self.highest_ids[order.client_id] = max(self.highest_ids.get(order.client_id, 0), order.order_id)
+    def _name(self, order: Order) -> None:
+        """Let an order alive be found by its name; one entered by hand has none until it is bound."""
+        if order.order_id:
+            self._called.setdefault(order.key, {})[order.perm_id] = order

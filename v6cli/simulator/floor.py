@@ -124,8 +124,9 @@ class Floor:
 
     def session(self, order: Order, moment: datetime) -> Span | None:
         """The hours that ``order`` works in, now or next; None when its contract trades no more. Combos ignore outsideRth."""
-        liquid = bool(order.legs) or not order.outside_rth
-        spans = [self._exchange.session_at(contract, moment, liquid=liquid) for contract, _ in self.legs(order)]
+        if not order.legs:
+            return self._exchange.session_at(order.contract, moment, liquid=not order.outside_rth)
+        spans = [self._exchange.session_at(contract, moment, liquid=True) for contract, _ in self.legs(order)]
         known = [span for span in spans if span is not None]
         if len(known) < len(spans):
             return None

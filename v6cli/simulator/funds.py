@@ -12,14 +12,14 @@ from v6cli.simulator import fees
 from v6cli.simulator.account import Account
 from v6cli.simulator.matching import Sides
 from v6cli.simulator.orders import Order
-from v6cli.simulator.valuation import Standing
+from v6cli.simulator.valuation import Footing
 
 
 class Effect(Struct, frozen=True):
     """The account without an order and with it filled, and the order's commission in US dollars."""
 
-    before: Standing
-    after: Standing
+    before: Footing
+    after: Footing
     commission: float
 
     @property
@@ -28,47 +28,48 @@ class Effect(Struct, frozen=True):
         return self.before.available_funds - self.after.available_funds
 
 
-class Intent(Struct, frozen=True):
-    """An order with what it is about: its contracts, with their signed ratios when it is bought, and the market for it."""
+class Intent:
+    """An order with what it is about: its contracts, with their signed ratios when it is bought, and the market for it.
 
-    order: Order
-    legs: Sequence[tuple[Contract, float]]
-    market: Sides
+    ``changes`` is what filling its rest adds to the positions, ``commission`` what that costs.
+    """
 
-    def changes(self) -> list[tuple[Contract, float]]:
-        """What filling its rest adds to the positions."""
-        return [(contract, self.order.sign * ratio * self.order.remaining) for contract, ratio in self.legs]
-
-    def commission(self) -> float:
-        """What filling its rest costs."""
-        return round(max(fees.LEAST, sum(fees.by_size(contract, quantity) for contract, quantity in self.changes())), 2)
+    def __init__(self, order: Order, legs: Sequence[tuple[Contract, float]], market: Sides) -> None:
+        self.changes = [(contract, order.sign * ratio * order.remaining) for contract, ratio in legs]
+        self.commission = round(max(fees.LEAST, sum(fees.by_size(*change) for change in self.changes)), 2)
+        self._order = order
+        self._legs = legs
+        self._market = market
 
     def spent(self, account: Account, now: datetime) -> float:
         """The cash that filling its rest takes."""
-        multiplier = max(contract.multiplier for contract, _ in self.legs)
-        return self.order.sign * self.order.remaining * self._price(account, now) * multiplier + self.commission()
+        multiplier = max(contract.multiplier for contract, _ in self._legs)
+        return self._order.sign * self._order.remaining * self._price(account, now) * multiplier + self.commission
 
     def _price(self, account: Account, now: datetime) -> float:
         """The price per share that it is reckoned at: its limit, its stop, or the side of the market that it takes."""
-        side = self.market.ask if self.order.sign > 0 else self.market.bid
-        known = (self.order.limit, self.order.stop, side, self.market.middle)
+        order = self._order
+        side = self._market.ask if order.sign > 0 else self._market.bid
+        known = (order.limit, order.stop, side, self._market.middle)
         price = next((price for price in known if price is not None), None)
-        if price is not None and self.order.contract.kind != "STK":
+        if price is not None and order.contract.kind != "STK":
             return price
-        mark = account.mark(self.legs, now)
+        mark = account.mark(self._legs, now)
         if price is None:  # nobody quotes it now
             return mark
         # Stock counts as equity: what a price better than the market's would earn must not pay for the order.
-        return max(price, mark) if self.order.sign > 0 else min(price, mark)
+        return max(price, mark) if order.sign > 0 else min(price, mark)
 
 
 def effect(account: Account, intent: Intent, now: datetime, parent: Intent | None = None) -> Effect:
     """What filling an order would do. One that waits for its ``parent`` is looked at as if that had filled."""
-    before, changes, spent = account.standing(now), intent.changes(), intent.spent(account, now)
+    before: Footing = account.standing(now)
+    changes, spent = intent.changes, intent.spent(account, now)
     if parent is not None:
-        before = account.supposing(now, parent.changes(), parent.spent(account, now))
-        changes, spent = [*parent.changes(), *changes], spent + parent.spent(account, now)
-    return Effect(before, account.supposing(now, changes, spent), intent.commission())
+        waits_for = parent.spent(account, now)
+        before = account.supposing(now, parent.changes, waits_for)
+        changes, spent = [*parent.changes, *changes], spent + waits_for
+    return Effect(before, account.supposing(now, changes, spent), intent.commission)
 
 
 def shortage(found: Effect, reserved: float) -> str | None:

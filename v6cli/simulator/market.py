@@ -40,6 +40,13 @@ class Values(Struct, frozen=True):
     depth: Floats  # how far out of the money, in standard deviations; 0 for what is no option
 
 
+class Mark(Struct, frozen=True):
+    """What IB carries a contract at, per share; ``spot`` is its underlying's price at that moment."""
+
+    price: float
+    spot: float
+
+
 class Market:
     """The simulated market. ``stocks`` are listed besides the standing ones; what was recorded takes the place of chance."""
 
@@ -53,6 +60,8 @@ class Market:
         self._own = {symbol: noise.stream(seed, symbol) for symbol in self.listings}
         self._last_paths: dict[tuple[str, bytes], Floats] = {}
         self._last_values: dict[tuple[tuple[int, ...], bytes], Values] = {}
+        self._marked: datetime | None = None
+        self._marks: dict[int, Mark] = {}
 
     def path(self, symbol: str, moments: Floats) -> Floats:
         """The unrounded price of a stock or index at each moment (seconds since 1970), open or not."""
@@ -87,7 +96,6 @@ class Market:
 
     def values(self, contracts: Sequence[Contract], moments: Floats) -> Values:
         """The worth of each contract at the moment beside it; either may be a single one, for all of the other."""
-        # Orders of one second are reckoned against the same account, over and over.
         key = (tuple(contract.con_id for contract in contracts), moments.tobytes())
         found = self._last_values.get(key)
         if found is None:
@@ -186,11 +194,17 @@ class Market:
         month = np.full(moments.shape, 30 / pricing.DAYS_PER_YEAR)
         return surface(self.listings[symbol].volatility * fear, month, np.zeros(moments.shape))
 
-    def marks(self, contracts: Sequence[Contract], moment: datetime) -> Floats:
-        """The price per share at which IB would carry each contract: its worth now, or when it last traded."""
-        if not contracts:
-            return np.empty(0)
-        return np.round(self.values(contracts, self.live_moments(contracts, moment)).price, 4)
+    def marks(self, contracts: Sequence[Contract], moment: datetime) -> list[Mark]:
+        """What IB would carry each contract at: its worth now, or when it last traded."""
+        if moment != self._marked:
+            self._marked, self._marks = moment, {}
+        # Orders of one second are reckoned against the same few contracts, over and over.
+        missing = [contract for contract in contracts if contract.con_id not in self._marks]
+        if missing:
+            values = self.values(missing, self.live_moments(missing, moment))
+            found = map(Mark, np.round(values.price, 4).tolist(), values.spot.tolist())
+            self._marks |= zip((contract.con_id for contract in missing), found, strict=True)
+        return [self._marks[contract.con_id] for contract in contracts]
 
     def live_moments(self, contracts: Sequence[Contract], moment: datetime) -> Floats:
         """For each contract ``moment``, or when it last traded before, in seconds since 1970."""

@@ -52,6 +52,9 @@ class Prices(Struct, frozen=True):
     last_size: int
 
 
+_NOTHING = Prices(NO_PRICE, NO_PRICE, 0, 0, NO_PRICE, 0)
+
+
 class Quote(Prices, frozen=True):
     """All that a market-data line shows, prices per share; computations are None when unknown."""
 
@@ -74,7 +77,7 @@ class Quoter:
         self._holdings = holdings
         self._faults = faults
         self._second: datetime | None = None
-        self._in_second: dict[int, tuple[Row, bool]] = {}
+        self._in_second: dict[int, Prices] = {}
 
     def quotes(self, contracts: Sequence[Contract], now: datetime, *, frozen: bool = False) -> list[Quote]:
         """The quote of each contract. A contract that does not trade now has none; ``frozen`` shows its last one."""
@@ -88,9 +91,8 @@ class Quoter:
         alive = [frozen or moment >= now.timestamp() for moment in moments.tolist()]
         found = []
         for row, contract in enumerate(contracts):
-            sides = self._prices(
-                contract, self._offer(contract, bids[row], asks[row], values.price[row], moments[row]), now, alive=alive[row]
-            )
+            offer = self._offer(contract, bids[row], asks[row], values.price[row], moments[row])
+            sides = self._left_of(contract, self._offered(contract, offer, now, alive=alive[row]))
             found.append(self._quote(contract, sides, float(closes[row]), now))
         return self._with_computations(contracts, values, found, alive)
 
@@ -104,19 +106,20 @@ class Quoter:
         # Orders of one second are matched against the same few contracts, over and over.
         missing = [contract for contract in contracts if contract.con_id not in self._in_second]
         if missing:
-            self._in_second |= self._offers(missing, now)
-        shown = [(contract, *self._in_second[contract.con_id]) for contract in contracts]
-        return [self._prices(contract, offer, now, alive=alive) for contract, offer, alive in shown]
+            self._in_second |= self._all_offered(missing, now)
+        return [self._left_of(contract, self._in_second[contract.con_id]) for contract in contracts]
 
-    def _offers(self, contracts: Sequence[Contract], now: datetime) -> dict[int, tuple[Row, bool]]:
-        """By contract id what the market offers, and whether it does so still, before faults and holdings have their say."""
+    def _all_offered(self, contracts: Sequence[Contract], now: datetime) -> dict[int, Prices]:
+        """What is shown of each contract, by its id, before faults and holdings have their say."""
         moments = self._market.live_moments(contracts, now)
         values = self._market.values(contracts, moments)
         bids, asks = _sides(contracts, values)
         return {
-            contract.con_id: (
+            contract.con_id: self._offered(
+                contract,
                 self._offer(contract, bids[row], asks[row], values.price[row], moments[row]),
-                bool(moments[row] >= now.timestamp()),
+                now,
+                alive=bool(moments[row] >= now.timestamp()),
             )
             for row, contract in enumerate(contracts)
         }
@@ -128,12 +131,12 @@ class Quoter:
             return Row(float(bid) or None, float(ask), None, None, _on_step(contract, float(value)))
         return recorded if recorded.last is not None else replace(recorded, last=_on_step(contract, float(value)))
 
-    def _prices(self, contract: Contract, offer: Row, now: datetime, *, alive: bool) -> Prices:
-        state = self._state(contract)
+    def _offered(self, contract: Contract, offer: Row, now: datetime, *, alive: bool) -> Prices:
+        """An offer with its sizes; only while the contract trades are there sides."""
         sizes = _sizes(contract.con_id, int(now.timestamp()) // 60)
         index = self._market.listings[contract.symbol].is_index and not contract.is_option
-        offered = alive and not index and state != "none"
-        bid = offer.bid if offered and state != "no-bid" else None
+        offered = alive and not index
+        bid = offer.bid if offered else None
         ask = offer.ask if offered else None
         lots = 100 if not contract.is_option else 1
         made_up = [lots * (1 + int(size * 80)) for size in sizes[:2]]
@@ -142,14 +145,22 @@ class Quoter:
             ask=NO_PRICE if ask is None else ask,
             bid_size=0 if bid is None else made_up[0] if offer.bid_size is None else offer.bid_size,
             ask_size=0 if ask is None else made_up[1] if offer.ask_size is None else offer.ask_size,
-            last=NO_PRICE if state == "none" or offer.last is None else offer.last,
-            last_size=0 if state == "none" or index else lots * (1 + int(sizes[2] * 9)),
+            last=NO_PRICE if offer.last is None else offer.last,
+            last_size=0 if index else lots * (1 + int(sizes[2] * 9)),
         )
+
+    def _left_of(self, contract: Contract, prices: Prices) -> Prices:
+        """What faults and holdings leave of what is shown."""
+        state = self._state(contract)
+        if state == "none":
+            return _NOTHING
+        return replace(prices, bid=NO_PRICE, bid_size=0) if state == "no-bid" else prices
 
     def _state(self, contract: Contract) -> QuoteState:
         for name, state in _STATES:
-            if any(concerns(held, contract) for held in self._faults.each(name)):
-                return state
+            for held in self._faults.each(name):
+                if concerns(held, contract):
+                    return state
         return self._holdings[contract.con_id].quote if contract.con_id in self._holdings else "normal"
 
     def _quote(self, contract: Contract, sides: Prices, close: float, now: datetime) -> Quote:

@@ -87,7 +87,7 @@ def fills_of_today(scenario: Scenario, holdings: Iterable[Holding], market: Mark
         contract = _contract_of(spec, held, market)
         if at > now or not (market.exchange.always or market.exchange.calendar(today)):
             continue
-        price = spec.price if spec.price is not None else round(float(market.marks([contract], at)[0]), 2)
+        price = spec.price if spec.price is not None else round(market.marks([contract], at)[0].price, 2)
         fills.append(
             Execution(
                 f"0000e0d5.{today:%y%m%d}{number:02x}.01.01",

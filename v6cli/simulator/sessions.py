@@ -66,6 +66,7 @@ class Exchange:
     def __init__(self, *, always: bool, calendar: Calendar = weekdays) -> None:
         self.always = always
         self.calendar = calendar
+        self._current: dict[tuple[str, str, str, date | None, bool], Span] = {}
 
     def session_before(self, day: date) -> date:
         """The last day with a session that is earlier than ``day``."""
@@ -109,6 +110,16 @@ class Exchange:
 
     def session_at(self, contract: Contract, moment: datetime, *, liquid: bool = False) -> Span | None:
         """The session that the contract is in, or else its next one; None when it trades no more."""
+        key = (contract.kind, contract.symbol, contract.trading_class, contract.expiry, liquid)
+        current = self._current.get(key)
+        if current is None or not current[0] <= moment < current[1]:
+            current = self._next_session(contract, moment, liquid=liquid)
+            if current is None:
+                return None
+            self._current[key] = current  # holds for as long as moments lie within it
+        return current
+
+    def _next_session(self, contract: Contract, moment: datetime, *, liquid: bool) -> Span | None:
         today = day_of(moment)
         # The night session of index products begins on the evening before its day.
         for ahead in range(15):
@@ -129,6 +140,8 @@ class Exchange:
 
     def last_traded(self, contract: Contract, moment: datetime) -> datetime:
         """``moment`` while the contract trades, else the end of its last session: prices stand still from then on."""
+        if self.is_open(contract, moment):
+            return moment
         today = day_of(moment)
         if contract.expiry is not None and contract.expiry < today:
             return self.close_of(contract.expiry)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from v6cli.models import Contract
 from v6cli.simulator.holdings import Holding
 from v6cli.simulator.margin import requirement
-from v6cli.simulator.market import Market
+from v6cli.simulator.market import Mark, Market
 from v6cli.simulator.orders import Execution
 
 
@@ -25,25 +25,13 @@ class Valued(Struct, frozen=True):
     daily: float
 
 
-class Standing(Struct, frozen=True):
-    """The account at one moment, in currency; ``closed`` are the positions closed today. Cash and the positions' values add up to ``net_liquidation``."""
+class Footing(Struct, frozen=True):
+    """What orders are measured against at one moment, in currency: what margin can be borrowed on, and the margin that is needed."""
 
-    positions: list[Valued]
     cash: float
     stock_value: float
-    option_value: float
-    gross_value: float
     initial_margin: float
     maintenance_margin: float
-    unrealized: float
-    realized: float
-    daily: float
-    closed: list[Valued]
-
-    @property
-    def net_liquidation(self) -> float:
-        """What would be left if everything were closed at its mark."""
-        return self.cash + self.stock_value + self.option_value
 
     @property
     def equity_with_loan(self) -> float:
@@ -61,25 +49,55 @@ class Standing(Struct, frozen=True):
         return self.equity_with_loan - self.maintenance_margin
 
 
+class Standing(Footing, frozen=True, kw_only=True):
+    """The whole account at one moment, in currency; ``closed`` are the positions closed today. Cash and the positions' values add up to ``net_liquidation``."""
+
+    positions: list[Valued]
+    option_value: float
+    gross_value: float
+    unrealized: float
+    realized: float
+    daily: float
+    closed: list[Valued]
+
+    @property
+    def net_liquidation(self) -> float:
+        """What would be left if everything were closed at its mark."""
+        return self.cash + self.stock_value + self.option_value
+
+
+def footing(holdings: Sequence[Holding], cash: float, market: Market, now: datetime) -> Footing:
+    """What orders are measured against as of ``now``: neither what was earned nor yesterday's prices come into it."""
+    return _footing(holdings, market.marks([holding.contract for holding in holdings], now), cash)
+
+
+def _footing(holdings: Sequence[Holding], marks: Sequence[Mark], cash: float) -> Footing:
+    margin = requirement(holdings, [mark.price for mark in marks], [mark.spot for mark in marks])
+    stocks = [_worth(holding, mark.price) for holding, mark in zip(holdings, marks, strict=True) if not holding.contract.is_option]
+    return Footing(round(cash, 2), round(sum(stocks), 2), initial_margin=margin, maintenance_margin=margin)
+
+
 def standing(holdings: Sequence[Holding], cash: float, fills: Iterable[Execution], market: Market, now: datetime) -> Standing:
     """Value the account as of ``now``; ``fills`` are today's. What was closed today still counts towards the day's P&L."""
     today = _by_contract(fills)
     contracts = [holding.contract for holding in holdings]
-    marks = market.marks(contracts, now).tolist()
+    marks = market.marks(contracts, now)
     closes = market.previous_close(contracts, now).tolist()
-    positions = [_value(*row, today.get(row[0].contract.con_id, [])) for row in zip(holdings, marks, closes, strict=True)]
+    positions = [
+        _value(holding, mark.price, close, today.get(holding.contract.con_id, []))
+        for holding, mark, close in zip(holdings, marks, closes, strict=True)
+    ]
     closed = _closed(contracts, today, market, now)
-    margin = requirement(holdings, marks, market.values(contracts, market.live_moments(contracts, now)).spot.tolist() if contracts else [])
-    stocks = [each.value for each in positions if not each.holding.contract.is_option]
     options = [each.value for each in positions if each.holding.contract.is_option]
+    base = _footing(holdings, marks, cash)
     return Standing(
-        positions,
-        cash=round(cash, 2),
-        stock_value=round(sum(stocks), 2),
+        base.cash,
+        base.stock_value,
+        base.initial_margin,
+        base.maintenance_margin,
+        positions=positions,
         option_value=round(sum(options), 2),
         gross_value=round(sum(abs(each.value) for each in positions), 2),
-        initial_margin=margin,
-        maintenance_margin=margin,
         unrealized=round(sum(each.unrealized for each in positions), 2),
         realized=round(sum(fill.realized or 0.0 for held in today.values() for fill in held), 2),
         daily=round(sum(each.daily for each in [*positions, *closed]), 2),
@@ -92,8 +110,11 @@ def _closed(held: list[Contract], today: dict[int, list[Execution]], market: Mar
     kept = {contract.con_id for contract in held}
     closed = [fills for con_id, fills in today.items() if con_id not in kept]
     contracts = [fills[0].contract for fills in closed]
-    marks, closes = market.marks(contracts, now).tolist(), market.previous_close(contracts, now).tolist()
-    return [_value(Holding(row[2][0].contract, 0.0, 0.0), *row) for row in zip(marks, closes, closed, strict=True)]
+    marks, closes = market.marks(contracts, now), market.previous_close(contracts, now).tolist()
+    return [
+        _value(Holding(fills[0].contract, 0.0, 0.0), mark.price, close, fills)
+        for mark, close, fills in zip(marks, closes, closed, strict=True)
+    ]
 
 
 def _by_contract(fills: Iterable[Execution]) -> dict[int, list[Execution]]:
@@ -106,7 +127,7 @@ def _by_contract(fills: Iterable[Execution]) -> dict[int, list[Execution]]:
 
 def _value(holding: Holding, price: float, closed_at: float, fills: list[Execution]) -> Valued:
     multiplier = holding.contract.multiplier
-    value = round(holding.quantity * price * multiplier, 2)
+    value = _worth(holding, price)
     # What was traded today earns from its own price on, not from yesterday's close.
     traded = sum(fill.signed_quantity for fill in fills)
     spent = sum(fill.signed_quantity * fill.price for fill in fills) * multiplier
@@ -119,6 +140,10 @@ def _value(holding: Holding, price: float, closed_at: float, fills: list[Executi
         realized=round(sum(fill.realized or 0.0 for fill in fills), 2),
         daily=round(daily, 2),
     )
+
+
+def _worth(holding: Holding, price: float) -> float:
+    return round(holding.quantity * price * holding.contract.multiplier, 2)
 
 
 def values(state: Standing, account: str) -> list[tuple[str, str, str]]:

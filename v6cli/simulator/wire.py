@@ -32,7 +32,11 @@ Value = str | int | float | bool | None
 
 def encode(*values: Value) -> bytes:
     """One frame holding ``values``."""
-    payload = ("\0".join([_text(value) for value in values]) + "\0").encode()
+    texts = [value if type(value) is str else _text(value) for value in values]
+    joined = "\0".join(texts)
+    if joined.count("\0") >= len(texts):  # a text that holds what ends a field would become two
+        joined = "\0".join([text.replace("\0", " ") for text in texts])
+    payload = joined.encode() + b"\0"
     return struct.pack(">I", len(payload)) + payload
 
 
@@ -47,9 +51,7 @@ def _text(value: Value) -> str:
         if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
             return str(int(value))
         return repr(value)
-    if isinstance(value, int):
-        return str(value)
-    return value.replace("\0", " ")
+    return str(value)
 
 
 class Frames:
@@ -130,8 +132,9 @@ class Request:
 
     def skip(self, count: int) -> None:
         """Pass over ``count`` fields, versions mostly."""
-        for _ in range(count):
-            self.text()
+        self._at += count
+        if self._at > len(self._fields):
+            raise BadField(f"the request ends after {len(self._fields)} fields")
 
     def rest(self) -> list[str]:
         """The fields that are left."""

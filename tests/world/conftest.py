@@ -1,0 +1,38 @@
+"""Homes for schedules: one is made, in memory, and each schedule gets a copy: every Delta commit costs real milliseconds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from v6cli.home import Home
+from v6cli.install import new_home
+from v6cli.lake import tables
+from v6cli.state.database import open_state
+
+from .play import PORT
+
+
+@pytest.fixture(scope="session")
+def _template() -> Iterator[Home]:
+    """A demo home of the world's gateway, with an empty lake and an empty state."""
+    place = Path(tempfile.mkdtemp(prefix="v6-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    home = new_home.make(place / "template", "demo", port=PORT)
+    tables.create(home.lake)
+    with open_state(home):
+        pass
+    yield home
+    shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture
+def home(_template: Home) -> Iterator[Home]:
+    """A schedule's own home, in which nothing has happened yet."""
+    place = Path(tempfile.mkdtemp(dir=_template.root.parent))
+    yield Home(Path(shutil.copytree(_template.root, place / "h")))
+    shutil.rmtree(place, ignore_errors=True)
