@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from v6cli.models import WorkingOrder
     from v6cli.procedure import Fix, Outcome, Procedure
     from v6cli.results import Result
+    from v6cli.runbook.shutdown import Latched, Shutdown, Wish
     from v6cli.services.backend import Backend
     from v6cli.state.database import State
     from v6cli.state.journal import Entry
@@ -280,6 +281,34 @@ class App:
             self.output.note(f"what still works at the gateway is UNKNOWN: {found}")
         else:
             self.output.show(halt.orders(found))
+
+    def emergency(self, latched: Latched, wish: Wish) -> Shutdown:
+        """An emergency shutdown of this home, with its settings as far as they are known; nothing of it has begun."""
+        from v6cli.runbook.shutdown import Rooms, Shutdown
+
+        try:
+            own = self.settings
+        except BadConfiguration:
+            own = None
+        return Shutdown(self.home, wish, latched, Rooms(own, self.services_in_need, lambda: self.state, self.close), self.operator)
+
+    def show_at_stake(self, shutdown: Shutdown, *, yes: bool) -> None:
+        """Show who is to decide the orders that a shutdown would cancel, or say why they are unknown. Where nobody is, nothing waits."""
+        if yes or self.output.ask is None:
+            return
+        found = self.run(shutdown.look(self.output.report))
+        if isinstance(found, str):
+            self.output.note(found)
+        else:
+            self.output.show(found)
+
+    def shut_down(self, shutdown: Shutdown) -> None:
+        """Carry it out, its steps shown as they go, then what came of them and where that is kept."""
+        with self.output.live("Emergency shutdown") as report:
+            self.run(shutdown.carry_out(report))
+        self.output.show(shutdown.table())
+        if elsewhere := shutdown.kept_elsewhere():
+            self.output.text(elsewhere)
 
     def silence(self) -> str:
         """End everything of this home that sends orders; what came of it, in words. For a halt that cannot be recorded."""

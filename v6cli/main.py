@@ -15,6 +15,7 @@ import io  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
+from copy import copy  # noqa: E402
 from importlib import import_module  # noqa: E402
 
 import click  # noqa: E402
@@ -30,15 +31,19 @@ SECTIONS = ("Daily", "Incidents", "Emergency", "Maintenance", "System")
 class Entry:
     """One name of the command line: a command with its module in ``v6cli.commands``, or a group with its ``children``.
 
-    ``default`` is the child that the bare name of a group runs.
+    ``default`` is the child that the bare name of a group runs, ``means`` the module of another command of which this is a second
+    name.
     """
 
-    def __init__(self, name: str, text: str, section: str = "", children: tuple[Entry, ...] = (), default: str = "") -> None:
+    def __init__(
+        self, name: str, text: str, section: str = "", children: tuple[Entry, ...] = (), default: str = "", means: str = ""
+    ) -> None:
         self.name = name
         self.text = text
         self.section = section
         self.children = children
         self.default = default
+        self.means = means
 
 
 REGISTRY = (
@@ -76,10 +81,18 @@ REGISTRY = (
             Entry("list", "Working orders of every client, and v6's own recent ones"),
             Entry("cancel", "Cancel one order, or all"),
             Entry("settle", "Say what became of an order nobody can find any more"),
+            Entry("reentry", "What an emergency shutdown cancelled, to enter it again"),
         ),
         default="list",
     ),
     Entry("journal", "What was done: who typed what, and how it ended", "Incidents"),
+    Entry(
+        "emergency",
+        "Shut down: halt, cancel every order, prove it",
+        "Emergency",
+        (Entry("shutdown", "Halt, cancel every order, stop trading, and prove it"),),
+    ),
+    Entry("emergency-stop", "The same as v6 emergency shutdown", "Emergency", means="emergency.shutdown"),
     Entry("halt", "Halt trading: nothing leaves but cancels", "Emergency"),
     Entry("reduce-only", "Allow closing orders only", "Emergency"),
     Entry("resume", "Loosen the trading state again", "Emergency"),
@@ -139,11 +152,13 @@ class LazyGroup(Shared, click.Group):
         entry = self.entries.get(cmd_name)
         if entry is None:
             return None
-        module = f"{self.package}.{entry.name.replace('-', '_')}"
+        module = f"{self.package}.{entry.means or entry.name.replace('-', '_')}"
         if entry.children:
             return LazyGroup(entry.children, module, entry.default, name=entry.name, help=entry.text + ".", short_help=entry.text)
         command = import_module(module).command
         assert isinstance(command, click.Command)
+        if entry.means:
+            command = copy(command)
         command.name = entry.name
         return command
 

@@ -113,7 +113,7 @@ async def run(procedure: Procedure, report: Report) -> list[Outcome]:
     """Run every step side by side; outcomes come in the order of the steps."""
     import asyncio
 
-    return list(await asyncio.gather(*(_run_step(step, report) for step in procedure.steps)))
+    return list(await asyncio.gather(*(run_step(step, report) for step in procedure.steps)))
 
 
 async def look(subject: str, look: Look, seconds: float) -> tuple[Finding, ...]:
@@ -133,7 +133,8 @@ async def look(subject: str, look: Look, seconds: float) -> tuple[Finding, ...]:
     return found or (Finding(subject, Status.UNKNOWN, "the step found nothing to judge"),)
 
 
-async def _run_step(step: Step, report: Report) -> Outcome:
+async def run_step(step: Step, report: Report) -> Outcome:
+    """Run one step, for a procedure whose steps have an order of their own."""
     report(StepBegan(step.name, step.title))
     began = clock.monotonic()
     findings = await look(step.subject, step.look, step.seconds)

@@ -174,9 +174,12 @@ def check_text(text: str, path: Path) -> Loaded:
     return _combine(_parse(text, path), str(path), {})
 
 
-def builtin(profile: str = "paper") -> Settings:
-    """The packaged settings of a profile, for what works without a home."""
-    return _combine({"profile": profile}, "the packaged settings", {}).settings
+def builtin(profile: str = "paper", account: str = "") -> Settings:
+    """The packaged settings of a profile, for what works without a home, or in an emergency without its file.
+
+    Raises BadConfiguration for an account that is none of the profile's.
+    """
+    return _combine({"profile": profile} | ({"account": account} if account else {}), "the packaged settings", {}).settings
 
 
 def all_keys() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from v6cli.errors import Refused, UsageError
@@ -101,11 +101,23 @@ class Output:
         """Ask before something that can cost. Raises Refused where the answer is no, or where nobody can be asked."""
         if yes:
             return
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        ask = self.ask
+        if ask is None:
             raise Refused(f"nobody to ask: {question}", next_step="say --yes to do it without asking")
-        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
-        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        if ask(f"{question} [y/N] ").lower() not in {"y", "yes"}:
             raise Refused("not confirmed: nothing was done")
+
+    @property
+    def ask(self) -> Callable[[str], str] | None:
+        """How to ask whoever sits at the terminal: the question as it is shown gives the line that was typed. None where nobody does."""
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return None
+
+        def ask(question: str) -> str:
+            print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
+            return sys.stdin.readline().strip()
+
+        return ask
 
     def require_format(self, *formats: str) -> None:
         """Refuse a format this command cannot give. Raises UsageError."""

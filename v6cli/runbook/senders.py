@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from v6cli import locks, permits
+from v6cli import clock, locks, permits
 from v6cli.errors import V6Error
 from v6cli.events import ignore
 from v6cli.home import Home
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from v6cli.services.backend import Backend
 
 TRADING = "v6-trading"
+LETS_GO = 2.0  # wall seconds within which the kernel takes from a dead process what it had open
 GRACE = 5.0  # wall seconds to end by itself: it cancels what it can meanwhile
 
 
@@ -39,8 +40,11 @@ def end(home: Home, *, grace: float = GRACE) -> Ended:
 
     found = find(home)
     processes.end([one for run in found if (one := processes.of(run.pid)) is not None], grace)
-    left = {run.identity for run in locks.living(home)}
-    return Ended(tuple(found), tuple(run for run in found if run.identity in left) + tuple(run for run in find(home) if run not in found))
+    # A process may count as gone while its last threads still hold what it had open: the run is over once that is let go.
+    deadline = clock.monotonic() + LETS_GO
+    while (left := [run for run in found if locks.lives(home, run.identity)]) and clock.monotonic() < deadline:
+        clock.pause_blocking(0.02)
+    return Ended(tuple(found), (*left, *(run for run in find(home) if run not in found)))
 
 
 def silence(home: Home, services: Backend) -> Ended:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
@@ -94,6 +95,24 @@ def carrying(marks: Mapping[str, str]) -> list[Found]:
         if all(environment.get(name) == value for name, value in marks.items()) and (found := _describe(process)):
             matching.append(found)
     return matching
+
+
+def having_open(paths: Iterable[Path]) -> list[Found]:
+    """Processes other than this one that have one of these files open; those of other users are not seen."""
+    import psutil
+
+    wanted = {os.path.realpath(path) for path in paths}
+    found = []
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        try:
+            opened = {file.path for file in process.open_files()}
+        except (psutil.Error, OSError):
+            continue
+        if opened & wanted and (one := _describe(process)):
+            found.append(one)
+    return found
 
 
 def verify_gone(pids: Iterable[int], within: float = 0.0) -> Proof:

@@ -1,0 +1,1 @@
+"""v6 emergency: what to do when everything has to stop."""

@@ -1,0 +1,62 @@
+"""Other homes on this machine that may trade: whoever halts one of them should know that the others go on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from v6cli import latch
+from v6cli.home import INSTALLED, Home, is_home
+from v6cli.latch import TradingState
+from v6cli.services import processes
+
+UNITS = (Path("/etc/systemd/system"), Path.home() / ".config/systemd/user")
+_SUPERVISOR = re.compile(r"supervisor\.supervisord -c (?P<home>.+)/run/supervisord\.conf$")
+_UNIT = re.compile(r"^ExecStart=.*\s--home[= ]\"?(?P<home>[^\"\s]+)", re.MULTILINE)
+
+
+class OtherHome(Struct, frozen=True):
+    """A home with its trading state, why it is looked at, and the line that halts it."""
+
+    home: Home
+    state: TradingState
+    why: str
+
+    @property
+    def line(self) -> str:
+        """The command that halts it."""
+        return f"v6 --home {self.home} halt"
+
+
+def find(own: Home, units: Sequence[Path] = UNITS) -> list[OtherHome]:
+    """Every other home of this machine that has a running supervisor, or services installed for systemd."""
+    found: dict[Path, str] = {}
+    for root, why in _candidates(units):
+        if is_home(root) and not _same(root, own.root):
+            found.setdefault(root, why)
+    return [OtherHome(Home(root), latch.read(Home(root)).state, why) for root, why in sorted(found.items())]
+
+
+def _candidates(units: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    for process in processes.find(_SUPERVISOR.pattern):
+        if match := _SUPERVISOR.search(process.command):
+            yield Path(match["home"]), "its supervisor runs"
+    for folder in units:
+        for unit in sorted(folder.glob("v6-*.service")):
+            try:
+                text = unit.read_text("utf-8", "replace")
+            except OSError:
+                continue
+            for match in _UNIT.finditer(text):
+                yield Path(match["home"]), f"installed as {unit.name}"
+    yield INSTALLED, "installed"
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return one == other

@@ -1,0 +1,522 @@
+"""The emergency shutdown: everything that trades is ended and every order cancelled, and both are proven.
+
+The halt stands before anything here begins. A step that fails, or takes too long, never stops the ones after it; what it could
+not find out is UNKNOWN. Everything is kept in the proof record as it happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, structs
+
+from v6cli import barrier, clock, latch, locks, procedure, settings
+from v6cli.broker import account as accounts
+from v6cli.broker import orders
+from v6cli.broker.connection import Connection, connect
+from v6cli.errors import BadConfiguration, CannotWrite, OutcomeUnknown, Refused, V6Error
+from v6cli.events import Report, ignore
+from v6cli.home import Home, profile_of
+from v6cli.latch import TradingState
+from v6cli.models import Fill, Position
+from v6cli.procedure import Finding, Fix, Outcome, Status, Step
+from v6cli.results import Column, Table, count
+from v6cli.runbook import checklist, emergency_logs, emergency_record, halt, other_homes, senders
+from v6cli.runbook.emergency_orders import Sweep
+from v6cli.runbook.emergency_record import Keeper, SavedOrder
+from v6cli.runbook.protection import closes, listed, lost, origin, said, stops
+
+if TYPE_CHECKING:
+    from v6cli.broker.orders import Listed
+    from v6cli.services.backend import Backend
+    from v6cli.settings import Settings
+    from v6cli.state.database import State
+    from v6cli.state.mirror import Mirror
+
+KIND = "emergency-shutdown"
+STEPS = ("halt", "cancel", "trading", "proof", "services", "positions", "state", "logs", "homes")  # as they are shown
+STOPPED = ("v6-position-sync", "v6-dashboard")  # v6-operations stays, for the alerts
+AGAIN = "v6 emergency shutdown"
+NEXT = "next: look at the positions; once the cause is gone: v6 services start, v6 morning-check, v6 resume --reason TEXT"
+DEFAULT_REASON = "emergency shutdown"
+
+Ask = Callable[[str], str]  # a question to whoever sits at the terminal
+
+
+class Wish(Struct, frozen=True):
+    """What was asked for. ``account`` is what was typed with --account."""
+
+    reason: str = ""
+    account: str = ""
+    keep_orders: bool = False
+    keep_dashboard: bool = False
+
+    @property
+    def options(self) -> list[str]:
+        """The options that change what is done."""
+        return [name for name, given in (("--keep-orders", self.keep_orders), ("--keep-dashboard", self.keep_dashboard)) if given]
+
+
+class Latched(Struct, frozen=True):
+    """What came of the halt: who keeps the gate, and why it is not recorded; neither where all is well."""
+
+    kept: tuple[str, ...] = ()
+    problem: CannotWrite | None = None
+
+
+def halt_first(home: Home, wish: Wish, who: str, silence: Callable[[], str]) -> Latched:
+    """Halt trading and shut the gate. A halt that cannot be recorded has ended everything that sends, and stops nothing else."""
+    try:
+        return Latched(tuple(halt.tighten(home, TradingState.HALTED, wish.reason or DEFAULT_REASON, who, silence)))
+    except CannotWrite as error:
+        return Latched(problem=error)
+
+
+class Rooms(Struct, frozen=True):
+    """What a shutdown works with. ``settings`` is None where those of the home are unknown; the rest is made when it is needed."""
+
+    settings: Settings | None
+    services: Callable[[], Backend]
+    state: Callable[[], State]
+    close_state: Callable[[], None]
+
+
+class Shutdown:
+    """One emergency shutdown."""
+
+    def __init__(self, home: Home, wish: Wish, latched: Latched, rooms: Rooms, who: str) -> None:
+        self.home = home
+        self.wish = wish
+        self._latched = latched
+        self._rooms = rooms
+        self._settings = rooms.settings
+        self._typed = wish.account
+        self._report: Report = ignore
+        profile = rooms.settings.profile if rooms.settings else profile_of(home.root) or ""
+        self._pinned = rooms.settings.account if rooms.settings else ""
+        reason = latch.one_line(wish.reason) or DEFAULT_REASON
+        self.keeper: Keeper = emergency_record.begin(
+            home, profile=profile, account=self._pinned, operator=who, reason=reason, options=wish.options
+        )
+        self._sweep = Sweep(self._connect, self._forbids, self.keeper, keep_orders=wish.keep_orders)
+        self._managed: list[str] = []
+        self._outcomes: dict[str, Outcome] = {}
+        self._notes: list[str] = []
+        self._senders_left = False
+        self._nothing_works = False
+        self._in_state = False
+        self._unconfirmed = ""
+
+    # Before the question.
+
+    async def look(self, report: Report) -> Table | str:
+        """The orders that work now, or why that is unknown."""
+        self._report = report
+        try:
+            return working(await self._sweep.look(), self._recorded_positions())
+        except V6Error as error:
+            return f"what works at the gateway is UNKNOWN: {error.message}"
+
+    def agree(self, ask: Ask | None, *, yes: bool) -> None:
+        """Have it confirmed. Raises Refused where it is declined: the halt stands.
+
+        Where nobody can be asked, trading is stopped all the same.
+        """
+        if yes:
+            return
+        if ask is None:
+            ended = senders.said(senders.silence(self.home, self._rooms.services()))
+            self._refuse(f"nobody to ask: {ended}; no order was cancelled, nothing else stopped", f"{AGAIN} --yes")
+        elif self._must_type and not self._typed:
+            others = [one for one in self._managed if one != self._pinned]
+            whose = f"; a global cancel takes the orders of {' and '.join(self._managed)}" if others else ""
+            wanted = self._pinned or "the account id"
+            self._typed = ask(f"{self._plan()}{whose}.\nType {wanted} to go on: ")
+            if not self._typed or (self._pinned and self._typed != self._pinned):
+                self._refuse("not confirmed: nothing was stopped or cancelled", AGAIN)
+        elif ask(f"{self._plan()}.\nGo on? [y/N] ").lower() not in {"y", "yes"}:
+            self._refuse("declined: nothing was stopped or cancelled", AGAIN)
+
+    def _plan(self) -> str:
+        names = ", ".join(["v6-trading", *self._to_stop()])
+        cancels = "cancels NO order" if self.wish.keep_orders else "cancels EVERY working order, those by hand and protective ones too"
+        return f"This {cancels},\nand stops {names}"
+
+    def _refuse(self, what: str, next_step: str) -> None:
+        self.keeper.end("declined", Refused.exit_code)
+        state = latch.read(self.home).state.value
+        raise Refused(f"{what}; trading stays {state} until v6 resume --reason TEXT", next_step=next_step)
+
+    # Who may be spoken for.
+
+    @property
+    def _must_type(self) -> bool:
+        """Whether somebody has to type an account: none is pinned, or a global cancel reaches another one."""
+        return not self.wish.keep_orders and (not self._pinned or any(one != self._pinned for one in self._managed))
+
+    def _forbids(self, connection: Connection) -> str:
+        """Why no global cancel may go to this gateway; empty where it may."""
+        self._managed = list(connection.client.accounts)
+        why = ""
+        if self._typed and self._typed != connection.account:
+            why = f"--account says {self._typed}, this home is pinned to {connection.account}"
+        elif self._must_type and not self._typed:
+            others = [one for one in self._managed if one != connection.account]
+            whose = f", and of {' and '.join(others)}" if others else ""
+            why = f"a global cancel takes the orders of {connection.account}{whose}: nobody typed that account"
+        if why:
+            self._unconfirmed = f"NO ORDER WAS CANCELLED: {why}"
+        return why
+
+    async def _connect(self, role: str, *, client_id: int | None = None) -> Connection:
+        connection = await connect(self._known_settings(), self.home, role, self._report, client_id=client_id)
+        self._managed = list(connection.client.accounts)
+        return connection
+
+    def _known_settings(self) -> Settings:
+        """The settings, else the packaged ones with the account that was typed. Raises Refused, BadConfiguration."""
+        if self._settings is not None and self._settings.account:
+            return self._settings
+        if not self._typed:
+            if self._settings is not None:
+                return self._settings  # whoever looks may take the one account that there is; nothing is sent unless one is typed
+            if not self.wish.keep_orders:
+                self._unconfirmed = "NO ORDER WAS CANCELLED: the account of this home is unknown, and nobody typed it"
+            raise Refused("the account of this home is unknown: nothing is sent to a gateway", next_step=f"{AGAIN} --account ID")
+        if self._settings is not None:
+            return structs.replace(self._settings, account=self._typed)
+        try:
+            return settings.builtin(profile_of(self.home.root) or "", self._typed)
+        except BadConfiguration as error:
+            raise Refused(f"account {self._typed} cannot be this home's: {error.message}") from error
+
+    # The steps.
+
+    async def carry_out(self, report: Report) -> None:
+        """Every step, in order."""
+        self._report = report
+        self.keeper.save()
+        await self._step("halt", "Halt", "trading", 5.0, self._look_at_halt)
+        await asyncio.gather(
+            self._step("cancel", "Orders cancelled", "orders", 40.0, self._sweep.cancel),
+            self._step("trading", "Trading stopped", "trading", 90.0, self._stop_trading),
+        )
+        await self._step("proof", "Nothing works", "orders", 120.0, self._prove)
+        await self._step("services", "Services stopped", "services", 120.0, self._stop_services)
+        await self._step("positions", "Positions", "positions", 40.0, self._look_at_positions)
+        await self._step("state", "State file", "state", 30.0, self._mend_state)
+        await self._step("logs", "Logs kept", "logs", 60.0, self._keep_logs)
+        await self._step("homes", "Other homes", "homes", 15.0, self._name_other_homes)
+        self.keeper.end(self.verdict, self.exit_code)
+        self._record_run()
+
+    async def _step(self, name: str, title: str, subject: str, seconds: float, look: Callable[[], Awaitable[Sequence[Finding]]]) -> None:
+        began = clock.now()
+        outcome = await procedure.run_step(Step(name, title, "", look, subject, seconds), self._report)
+        self._outcomes[name] = outcome
+        self.keeper.step(outcome, began)
+
+    async def _look_at_halt(self) -> list[Finding]:
+        problem, kept = self._latched.problem, self._latched.kept
+        if problem:
+            return [Finding("trading", Status.UNHEALTHY, problem.message, advice=problem.next_step or "")]
+        state = latch.read(self.home)
+        since = f" since {clock.show(state.since)}" if state.since else ""
+        if kept:
+            return [Finding("trading", Status.DEGRADED, f"{state.state.value}{since}, but {' and '.join(kept)} kept the gate: see below")]
+        return [Finding("trading", Status.OK, f"{state.state.value}{since}: nothing leaves but cancels")]
+
+    async def _stop_trading(self) -> list[Finding]:
+        """End every sender, and see that nothing is left in the gate."""
+        ended = await asyncio.to_thread(senders.silence, self.home, self._rooms.services())
+        self._senders_left = bool(ended.left)
+        evidence: dict[str, object] = {"found": [run.what for run in ended.found], "left": [run.what for run in ended.left]}
+        if ended.left:
+            next_step = "end " + ", ".join(f"pid {run.pid}" for run in ended.left)
+            return [Finding("trading", Status.UNHEALTHY, senders.said(ended), advice=next_step, evidence=evidence)]
+        kept = await asyncio.to_thread(self._in_the_gate)
+        if kept:
+            text = f"{senders.said(ended)}; but {' and '.join(kept)} keeps the gate: one order of it may still leave"
+            return [Finding("trading", Status.UNKNOWN, text, advice="end that process", evidence=evidence)]
+        return [Finding("trading", Status.OK, senders.said(ended), evidence=evidence)]
+
+    def _in_the_gate(self) -> list[str]:
+        try:
+            return barrier.shut(self.home)
+        except CannotWrite:
+            return []  # where even the lock cannot be opened, no order passes either
+
+    async def _prove(self) -> list[Finding]:
+        found = await self._sweep.prove(self._ids_of_intents())
+        self._nothing_works = not self.wish.keep_orders and all(finding.status is Status.OK for finding in found)
+        if self._senders_left:
+            found.append(Finding("orders", Status.UNKNOWN, "a sender still lives: what it may yet send is not proven", advice=AGAIN))
+        return found
+
+    def _ids_of_intents(self) -> list[int]:
+        """The client ids under which orders were sent whose end nobody knows; none where the state file cannot be read."""
+        from v6cli.state import intents
+        from v6cli.state.database import open_read_only
+
+        try:
+            with open_read_only(self.home) as state:
+                return sorted({intent.client_id for intent in intents.unsettled(state)})
+        except V6Error:
+            return []
+
+    def _to_stop(self) -> list[str]:
+        """The services to stop, of those that this home has."""
+        from v6cli.services.catalogue import SERVICES
+
+        wanted = [name for name in STOPPED if not (name == "v6-dashboard" and self.wish.keep_dashboard)]
+        return [service.name for service in SERVICES if service.name in wanted]
+
+    async def _stop_services(self) -> list[Finding]:
+        return [await asyncio.to_thread(self._stop_one, name) for name in self._to_stop()]
+
+    def _stop_one(self, name: str) -> Finding:
+        try:
+            self._rooms.services().stop([name], ignore)
+        except V6Error as error:
+            return Finding("services", Status.UNKNOWN, f"{name}: {error.message}", fix=Fix(("services", "stop", name)))
+        return Finding("services", Status.OK, f"{name} stopped, its processes gone")
+
+    async def _look_at_positions(self) -> list[Finding]:
+        """What is held, from IB, else as the last sync saw it; and what has lost the orders that closed it."""
+        try:
+            held, fills = await self._ask_for_positions()
+        except V6Error as error:
+            return self._positions_as_recorded(error)
+        self._note_fills(fills)
+        return [self._open_positions(held, "", Status.OK), *self._filled(fills), *self._unprotected(held)]
+
+    async def _ask_for_positions(self) -> tuple[list[Position], list[Fill]]:
+        connection = await self._connect("cancel")
+        try:
+            held, fills = await accounts.positions(connection), await orders.executions(connection)
+            await connection.must_reach_ib()
+            return held, fills
+        finally:
+            await connection.close()
+
+    def _positions_as_recorded(self, error: V6Error) -> list[Finding]:
+        seen = self._recorded()
+        if seen is None:
+            return [Finding("positions", Status.UNKNOWN, f"{error.message}; and nothing is recorded")]
+        age = clock.show_age((clock.now() - seen.at).total_seconds())
+        known = self._open_positions(seen.positions, f"as of {age} ago: ", Status.UNKNOWN)
+        return [known, Finding("positions", Status.UNKNOWN, error.message)]
+
+    def _open_positions(self, held: Sequence[Position], when: str, status: Status) -> Finding:
+        evidence: dict[str, object] = {"positions": {str(one.contract): one.quantity for one in held}}
+        if not held:
+            return Finding("positions", status, f"{when}no position is open", evidence=evidence)
+        self._notes += [f"open {when}{line}" for line in listed(held)]
+        covered = ", with no order that closes or protects them" if self._nothing_works else ""
+        return Finding("positions", status, f"{when}{count(len(held), 'position')} open{covered}", evidence=evidence)
+
+    def _unprotected(self, held: Sequence[Position]) -> list[Finding]:
+        return [
+            Finding("positions", Status.DEGRADED, f"{position.quantity:+g} {position.contract} has lost {names}")
+            for position, names in lost(held, self.keeper.record.orders)
+        ]
+
+    def _note_fills(self, fills: Sequence[Fill]) -> None:
+        """Keep how much of each saved order filled after it was saved: that much is not to be entered again."""
+        for saved in self.keeper.record.orders:
+            saved.filled_after = _filled_after(saved, fills)
+        self.keeper.save()
+
+    def _filled(self, fills: Sequence[Fill]) -> list[Finding]:
+        return [
+            Finding("positions", Status.DEGRADED, f"filled meanwhile: {saved.filled_after:g} of {said(saved.order)}")
+            for saved in self.keeper.record.orders
+            if saved.filled_after
+        ]
+
+    async def _mend_state(self) -> list[Finding]:
+        return [await asyncio.to_thread(self._renew_state)]
+
+    def _renew_state(self) -> Finding:
+        """A damaged state file is moved aside and begun anew, once nobody has it open."""
+        from v6cli.services import processes
+        from v6cli.state import renewal
+
+        damage = renewal.damage(self.home)
+        if not damage:
+            return Finding("state", Status.OK, "the state file is whole")
+        self._rooms.close_state()
+        if using := processes.having_open(renewal.parts(self.home)):
+            who = ", ".join(f"{one.name} (pid {one.pid})" for one in using)
+            return Finding("state", Status.UNHEALTHY, f"{damage}; {who} has it open, so it stays", advice=f"end it, then {AGAIN}")
+        try:
+            moved = renewal.begin_anew(self.home, self.keeper.stem.removeprefix("emergency_"))
+        except CannotWrite as error:
+            return Finding("state", Status.DEGRADED, f"{damage}; {error.message}", advice=error.next_step or "")
+        aside = moved[-1]
+        text = f"{damage}; it lies in {aside.name} beside a new one, which knows neither positions nor orders of before"
+        return Finding(
+            "state", Status.DEGRADED, text, advice="v6 sync --force, before trading resumes", evidence={"moved": list(map(str, moved))}
+        )
+
+    async def _keep_logs(self) -> list[Finding]:
+        from v6cli.services.catalogue import SERVICES
+
+        archive = self.home.logs / f"{self.keeper.stem}.tar.gz"
+        files = emergency_logs.sources(self.home, self._rooms.services(), [service.name for service in SERVICES])
+        try:
+            text = await asyncio.to_thread(emergency_logs.collect, files, archive)
+        except CannotWrite as error:
+            return [Finding("written", Status.DEGRADED, error.message, advice=error.next_step or "")]
+        return [Finding("logs", Status.OK, text)]
+
+    async def _name_other_homes(self) -> list[Finding]:
+        found = await asyncio.to_thread(other_homes.find, self.home)
+        self._notes += [f"other home, {one.state.value}, {one.why}: {one.line}" for one in found]
+        text = f"{count(len(found), 'other home')} on this machine, untouched" if found else "no other home on this machine"
+        return [Finding("homes", Status.OK, text, evidence={str(one.home): one.state.value for one in found})]
+
+    def _record_run(self) -> None:
+        """Keep the record in SQLite, too, where that can be written."""
+        from v6cli.state import runs
+
+        self._in_state = True  # as what is written there has it
+        try:
+            run = locks.begin_run(self.home, KIND)
+            try:
+                runs.begun(self._rooms.state(), run.identity, KIND)
+                runs.ended(self._rooms.state(), run.identity, self.verdict, self.exit_code, self.keeper.record)
+            finally:
+                run.end()
+        except V6Error:
+            self._in_state = False
+
+    # What is recorded.
+
+    def _recorded(self) -> Mirror | None:
+        from v6cli.state import mirror
+        from v6cli.state.database import open_read_only
+
+        try:
+            with open_read_only(self.home) as state:
+                return mirror.read(state)
+        except V6Error:
+            return None
+
+    def _recorded_positions(self) -> list[Position]:
+        seen = self._recorded()
+        return seen.positions if seen else []
+
+    # What came of it.
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Of every step."""
+        return [finding for name in STEPS if name in self._outcomes for finding in self._outcomes[name].findings]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all proven; 74 the halt or a file is not written; 75 something is unknown; 77 no order was cancelled for lack of consent."""
+        if self._latched.problem:
+            return CannotWrite.exit_code
+        if self._unconfirmed:
+            return Refused.exit_code
+        if any(finding.status in {Status.UNKNOWN, Status.UNHEALTHY} for finding in self.findings):
+            return OutcomeUnknown.exit_code
+        return CannotWrite.exit_code if self._unwritten() else 0
+
+    @property
+    def verdict(self) -> str:
+        """The exit code in words."""
+        return {0: "all proven", 74: "not all recorded", 75: "not all proven", 77: "orders not cancelled"}[self.exit_code]
+
+    def table(self) -> Table:
+        """One row a step, and one for each finding that is not green; below it what is left and what else there is to know."""
+        rows: list[tuple[Any, ...]] = []
+        for outcome in (self._outcomes[name] for name in STEPS if name in self._outcomes):
+            green = "; ".join(one.text for one in outcome.findings if one.status is Status.OK)
+            lines = [(Status.OK.value, green, "")] if green else []
+            lines += [(one.status.value, one.text, checklist.next_step(one)) for one in outcome.findings if one.status is not Status.OK]
+            rows += [(outcome.step.title if number == 0 else "", *line) for number, line in enumerate(lines)]
+        columns = (
+            (*checklist.COLUMNS[:3], Column("next", title="next step", wraps=True))
+            if any(row[3] for row in rows)
+            else checklist.COLUMNS[:3]
+        )
+        cut = [row[: len(columns)] for row in rows]
+        notes = [*self._notes, *([] if self.keeper.problem else [f"proof record: {self.keeper.path}"])]
+        if self.keeper.record.orders and not self.keeper.problem and not self.wish.keep_orders:
+            notes.append(f"what was cancelled: v6 orders reentry {self.keeper.path}")
+        return Table(f"v6.{KIND}/1", "Emergency shutdown", columns, cut, as_of=clock.now(), verdict=self.verdict, notes=notes)
+
+    def kept_elsewhere(self) -> str:
+        """Where the record is that its file does not hold, or itself where nothing could be written; empty where the file does."""
+        if not self.keeper.problem:
+            return ""
+        if self._in_state:
+            return f"the proof record is in the state file alone: {self.keeper.problem}"
+        return f"the proof record could not be written; this is it:\n{self.keeper.text()}"
+
+    def check(self) -> None:
+        """Raise what the exit code stands for. Does nothing where all is proven."""
+        code = self.exit_code
+        if code == CannotWrite.exit_code:
+            problem = self._latched.problem
+            message = problem.message if problem else f"not everything could be written: {self._unwritten()}"
+            raise CannotWrite(message, next_step=problem.next_step if problem else "free the disk")
+        if code == Refused.exit_code:
+            raise Refused(self._unconfirmed, next_step=f"{AGAIN} --account ID")
+        if code:
+            open_ends = [one.text for one in self.findings if one.status in {Status.UNKNOWN, Status.UNHEALTHY}]
+            more = f" (and {len(open_ends) - 1} more)" if len(open_ends) > 1 else ""
+            raise OutcomeUnknown(f"NOT PROVEN: {open_ends[0]}{more}", next_step=f"look in TWS; then {AGAIN} again: it asks and proves anew")
+
+    def _unwritten(self) -> str:
+        told = [one.text for one in self.findings if one.subject == "written" and one.status is not Status.OK]
+        return "; ".join([*([] if self._in_state or not self.keeper.problem else [self.keeper.problem]), *told])
+
+
+def _filled_after(saved: SavedOrder, fills: Sequence[Fill]) -> float | None:
+    """How much of an order filled since it was saved. None where that is unknown: of a combination only its legs may be told."""
+    order = saved.order
+    # IB's clock is not this machine's: of an order that had no fill, each one is a later one.
+    later = [fill for fill in fills if fill.perm_id == order.perm_id and (not order.filled or fill.at > saved.seen_at)]
+    own = [fill.quantity for fill in later if fill.contract.kind == order.contract.kind]
+    return None if later and not own else sum(own)
+
+
+def working(found: Listed, held: Sequence[Position]) -> Table:
+    """Working orders with who placed each, and which of them close or protect what is held."""
+    columns = (
+        Column("from"),
+        Column("purpose"),
+        Column("action"),
+        Column("quantity", kind="quantity"),
+        Column("contract"),
+        Column("type"),
+        Column("limit", kind="price", missing=""),
+        Column("stop", kind="price", missing="", rank=1),
+        Column("status", rank=2),
+        Column("reference", rank=3),
+        Column("account", rank=4),
+    )
+    rows: list[tuple[Any, ...]] = [
+        (
+            origin(one),
+            "protective" if stops(one) else ("closing" if closes(one, full, held) else ""),
+            one.action,
+            one.quantity - one.filled,
+            str(one.contract),
+            one.order_type,
+            one.limit_price or None,
+            one.stop_price or None,
+            one.status,
+            one.order_ref,
+            one.account,
+        )
+        for one, full in zip(found.orders, found.in_full, strict=True)
+    ]
+    notes = [] if found.complete else ["the list has no end: there may be more"]
+    return Table("v6.working-orders/2", "working at the gateway", columns, rows, empty="no order works at the gateway", notes=notes)
