@@ -181,7 +181,7 @@ def test_nothing_recorded_yet_is_said_and_not_shown_as_nothing_held(v6, folder: 
     assert v6("--home", home, "morning-check", check=2).stdout
 
 
-NEED_NO_HOME = {("demo",), ("init",), ("completion",), ("gateway", "simulate")}
+NEED_NO_HOME = {("demo",), ("init",), ("completion",), ("gateway", "simulate"), ("orders", "reentry")}
 ARGUMENTS = {
     ("config", "set"): ("limits.delta", "1"),
     ("gateway", "fault"): ("read-only",),

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from v6cli.console.output import Output
-from v6cli.errors import BadConfiguration, CannotWrite, Refused, Unavailable, V6Error
+from v6cli.errors import BadConfiguration, Refused, Unavailable, V6Error
 
 if TYPE_CHECKING:
     from v6cli import settings as settings_module
@@ -284,8 +284,10 @@ class App:
 
     def emergency(self, latched: Latched, wish: Wish) -> Shutdown:
         """An emergency shutdown of this home, with its settings as far as they are known; nothing of it has begun."""
+        from v6cli import logs
         from v6cli.runbook.shutdown import Rooms, Shutdown
 
+        logs.to_file(self.home, self.output.note)
         try:
             own = self.settings
         except BadConfiguration:
@@ -371,10 +373,10 @@ class App:
         with contextlib.ExitStack() as entry:
             try:
                 entry.enter_context(self._entered(emergency=emergency))
-            except V6Error as error:
+            except Exception as error:  # whatever is wrong with the journal, an emergency goes on
                 if not emergency:
                     raise
-                self.output.note(f"the journal cannot be written: {error.message}")
+                self.output.note(f"the journal cannot be written: {error}")
                 self.output.note(journal.note_beside(self.home, self._argv()))
             yield
 
@@ -411,7 +413,7 @@ class App:
             finally:
                 try:
                     journal.end(self.state, self.entry, outcome, code, text)
-                except CannotWrite as error:
+                except V6Error as error:
                     if not emergency:
                         raise
                     self.output.note(f"the journal does not say how it ended: {error.message}")

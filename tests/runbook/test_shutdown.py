@@ -369,6 +369,17 @@ def _no_state() -> Any:
     raise CannotWrite("no state")
 
 
+def test_a_state_file_without_its_tables_stops_nothing(stage) -> None:
+    async def act(stage) -> None:
+        await places(stage, 1)
+        for table in ("attempts", "claims", "intents", "mirror", "runs"):
+            stage.state.write(f"DROP TABLE {table}")
+        one = await carried_out(stage)
+        assert stage.gateway.book.alive == [] and "no order works" in said(one) and "a bug" not in said(one), said(one)
+
+    stage(act)
+
+
 def test_a_step_that_has_a_bug_stops_no_other(stage, monkeypatch) -> None:
     async def act(stage) -> None:
         await places(stage, 1)

@@ -83,6 +83,17 @@ def test_whoever_agrees_sees_it_proven_under_either_name(stage, v6, name: tuple[
     stage(act)
 
 
+def test_a_journal_that_is_gone_stops_nothing(stage, v6) -> None:
+    async def act(stage) -> None:
+        await places(stage, 1)
+        stage.state.write("DROP TABLE journal")
+        done = await asyncio.to_thread(v6, "--home", stage.home, "emergency", "shutdown", "--yes")
+        assert done.returncode == 0 and "the journal cannot be written" in done.stderr, done.stderr
+        assert stage.gateway.book.alive == [] and stage.home.spare_journal.exists()
+
+    stage(act)
+
+
 def test_a_second_account_has_to_be_typed(stage) -> None:
     async def act(stage) -> None:
         await places(stage, 1)

@@ -260,6 +260,20 @@ def test_whatever_is_broken_nothing_works_afterwards(ground: Ground, seed: int) 
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("hangs", [False, True])
+def test_the_trading_service_itself_is_ended(ground: Ground, hangs: bool) -> None:
+    ground.v6("services", "start", check=0)
+    pid = ground.pid("v6-trading")
+    if hangs:
+        os.kill(pid, signal.SIGSTOP)
+    done = ground.v6("emergency", "shutdown", "--yes", "-o", "json", check=0)
+    rows = json.loads(done.stdout)["rows"]
+    assert any(row["step"] == "Trading stopped" and row["status"] == "ok" for row in rows), rows
+    assert senders.find(ground.home) == [] and processes.of(pid) is None
+    ground.v6("services", "start", check=0)
+
+
+@pytest.mark.timeout(240)
 def test_a_home_that_cannot_be_written_is_silenced_all_the_same(ground: Ground) -> None:
     """The halt is not recorded, and says so; everything else is done, and the record is printed."""
     ground.start("runaway")
