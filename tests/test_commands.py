@@ -189,6 +189,7 @@ ARGUMENTS = {
     ("scheduler", "run"): ("trading",),
     ("orders", "settle"): ("v6-x.1", "--dead"),
     ("orders", "cancel"): ("1",),
+    ("close",): ("SPY",),
 }
 
 

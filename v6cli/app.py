@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from v6cli.models import WorkingOrder
     from v6cli.procedure import Fix, Outcome, Procedure
     from v6cli.results import Result
+    from v6cli.runbook.close_all import CloseAll
+    from v6cli.runbook.close_all import Wish as WishToClose
     from v6cli.runbook.shutdown import Latched, Shutdown, Wish
     from v6cli.services.backend import Backend
     from v6cli.state.database import State
     from v6cli.state.journal import Entry
     from v6cli.state.mirror import Mirror
+    from v6cli.trading.flatten import Left
 
 T = TypeVar("T")
 FORMATS = ("table", "plain", "json", "csv", "markdown")
@@ -311,6 +314,42 @@ class App:
         self.output.show(shutdown.table())
         if elsewhere := shutdown.kept_elsewhere():
             self.output.text(elsewhere)
+
+    @contextlib.contextmanager
+    def alone(self, act: str) -> Iterator[None]:
+        """No other process does this in this home meanwhile. Raises Refused, naming the one that does."""
+        from v6cli import locks
+
+        path = self.home.run / f"{act}.lock"
+        lock = locks.try_hold(path, f"v6 {act}")
+        if lock is None:
+            raise Refused(f"another {act} runs: {locks.holder(path) or 'a process that cannot be seen'}", next_step="wait for it to end")
+        with lock:
+            yield
+
+    @property
+    def run_of_this(self) -> str:
+        """The run of the act that is being journaled."""
+        assert self.entry is not None
+        return self.entry.run
+
+    def closing(self, wish: WishToClose, run: str) -> CloseAll:
+        """A closing of positions in this home, nothing of which has begun."""
+        from v6cli.runbook.close_all import CloseAll
+
+        return CloseAll(self.home, self.settings, self.state_for(dry_run=not run), wish, run, self.gateway)
+
+    def close_positions(self, closing: CloseAll) -> list[Left]:
+        """Carry it out with its progress shown, then bring what changed into lake and state; what is left open."""
+        from v6cli.runbook import sync
+
+        with self.output.live(closing.wish.what) as report:
+            left = self.run(closing.carry_out(report))
+            closing.end()
+            done = self.ask(sync.once(self.home, self.settings, self.state, report, dry_run=False, force=True))
+        if isinstance(done, str):
+            self.output.note(f"the sync after it failed: {done}; next: v6 sync --force")
+        return left
 
     def silence(self) -> str:
         """End everything of this home that sends orders; what came of it, in words. For a halt that cannot be recorded."""

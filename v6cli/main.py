@@ -90,8 +90,13 @@ REGISTRY = (
         "emergency",
         "Shut down: halt, cancel every order, prove it",
         "Emergency",
-        (Entry("shutdown", "Halt, cancel every order, stop trading, and prove it"),),
+        (
+            Entry("shutdown", "Halt, cancel every order, stop trading, and prove it"),
+            Entry("close-all", "The same as v6 close-all", means="close_all"),
+        ),
     ),
+    Entry("close-all", "Close every position, and prove it", "Emergency"),
+    Entry("close", "Close one position, or one symbol", "Emergency"),
     Entry("emergency-stop", "The same as v6 emergency shutdown", "Emergency", means="emergency.shutdown"),
     Entry("halt", "Halt trading: nothing leaves but cancels", "Emergency"),
     Entry("reduce-only", "Allow closing orders only", "Emergency"),
@@ -152,7 +157,7 @@ class LazyGroup(Shared, click.Group):
         entry = self.entries.get(cmd_name)
         if entry is None:
             return None
-        module = f"{self.package}.{entry.means or entry.name.replace('-', '_')}"
+        module = f"v6cli.commands.{entry.means}" if entry.means else f"{self.package}.{entry.name.replace('-', '_')}"
         if entry.children:
             return LazyGroup(entry.children, module, entry.default, name=entry.name, help=entry.text + ".", short_help=entry.text)
         command = import_module(module).command

@@ -107,6 +107,19 @@ class Limits(Section, frozen=True):
     near: Fraction
 
 
+class Closing(Section, frozen=True):
+    """How positions are closed: how far a price may go from the middle, how fast, and what is believed when."""
+
+    percent: Fraction
+    ticks: NotNegative
+    amount: NotNegative
+    steps: Count
+    dwell: Positive
+    largest: Count
+    lag: Positive
+    timeout: Positive
+
+
 class Health(Section, frozen=True):
     """What health judges."""
 
@@ -142,6 +155,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     greeks: Greeks
     sync: Sync
     limits: Limits
+    closing: Closing
     health: Health
     services: Services
     support: Support = Support()  # what an older v6 kept as the last settings lacks it

@@ -15,10 +15,14 @@ ASK_AGAIN = 60.0  # wall seconds after a question that nobody answered
 
 
 class Details(Struct, frozen=True):
-    """``hours`` are the contract's own trading hours; None where IB does not say, which is not the same as closed."""
+    """``hours`` are the contract's own trading hours; None where IB does not say, which is not the same as closed.
+
+    ``tick`` is the smallest step of its price, per share; None where IB does not say.
+    """
 
     hours: Hours | None = None
     underlying: Contract | None = None
+    tick: float | None = None
 
 
 class Directory:
@@ -56,7 +60,8 @@ class Directory:
             return Details()
         if not answer:
             return Details()
-        return Details(parse_hours(answer[0].tradingHours, answer[0].timeZoneId), _underlying(own, answer[0]))
+        hours = parse_hours(answer[0].tradingHours, answer[0].timeZoneId)
+        return Details(hours, _underlying(own, answer[0]), translate.number(answer[0].minTick) or None)
 
 
 def _underlying(own: Contract, details: object) -> Contract | None:

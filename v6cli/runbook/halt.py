@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from v6cli import barrier, clock, latch
 from v6cli.errors import CannotWrite, OutcomeUnknown, Refused, UsageError, V6Error
-from v6cli.latch import Latch, TradingState
+from v6cli.latch import Latch, Mark, TradingState
 from v6cli.results import Column, Table
 
 if TYPE_CHECKING:
@@ -28,20 +28,27 @@ MEANS = {
 }
 
 
-def tighten(home: Home, state: TradingState, reason: str, who: str, silence: Callable[[], str]) -> list[str]:
-    """Tighten the trading state and shut the barrier: nothing that it forbids leaves any more. Who is still in the gate, by name.
+class Tightened(NamedTuple):
+    """A halt or reduce-only that stands, and who is still in the gate, by name: an order of theirs may yet leave."""
+
+    mark: Mark
+    kept: list[str]
+
+
+def tighten(home: Home, state: TradingState, reason: str, who: str, silence: Callable[[], str]) -> Tightened:
+    """Tighten the trading state and shut the barrier: nothing that it forbids leaves any more.
 
     Where it cannot be recorded, the gate is held shut while ``silence`` ends everything that sends and says what came of it.
     Raises CannotWrite then.
     """
     try:
-        latch.tighten(home, state, reason or NO_REASON, who)
+        mark = latch.tighten(home, state, reason or NO_REASON, who)
     except CannotWrite as error:
         raise _unrecorded(home, error, silence) from error
     try:
-        return barrier.shut(home)
+        return Tightened(mark, barrier.shut(home))
     except CannotWrite as error:
-        return [f"somebody ({error.message})"]
+        return Tightened(mark, [f"somebody ({error.message})"])
 
 
 def _unrecorded(home: Home, error: CannotWrite, silence: Callable[[], str]) -> CannotWrite:

@@ -28,30 +28,30 @@ class Ended(Struct, frozen=True):
     left: tuple[Living, ...] = ()
 
 
-def find(home: Home) -> list[Living]:
-    """The runs that may send: the trading service, however it was started, and whoever holds a permit."""
-    permitted = {permit.run for permit in permits.standing(home)}
+def find(home: Home, spare: str = "") -> list[Living]:
+    """The runs that may send: the trading service, however it was started, and whoever holds a permit; the run to ``spare`` left out."""
+    permitted = {permit.run for permit in permits.standing(home)} - {spare}
     return [run for run in locks.living(home) if run.what.startswith(TRADING) or run.identity in permitted]
 
 
-def end(home: Home, *, grace: float = GRACE) -> Ended:
+def end(home: Home, *, spare: str = "", grace: float = GRACE) -> Ended:
     """End every sender, kill what has not ended after ``grace`` wall seconds, and look again until none is found."""
     from v6cli.services import processes
 
-    found = find(home)
+    found = find(home, spare)
     processes.end([one for run in found if (one := processes.of(run.pid)) is not None], grace)
     # A process may count as gone while its last threads still hold what it had open: the run is over once that is let go.
     deadline = clock.monotonic() + LETS_GO
     while (left := [run for run in found if locks.lives(home, run.identity)]) and clock.monotonic() < deadline:
         clock.pause_blocking(0.02)
-    return Ended(tuple(found), (*left, *(run for run in find(home) if run not in found)))
+    return Ended(tuple(found), (*left, *(run for run in find(home, spare) if run not in found)))
 
 
-def silence(home: Home, services: Backend) -> Ended:
-    """End the trading service, so that its host does not start it again, and every other sender."""
+def silence(home: Home, services: Backend, *, spare: str = "") -> Ended:
+    """End the trading service, so that its host does not start it again, and every other sender but the run to ``spare``."""
     with contextlib.suppress(V6Error):  # the host may be what is broken: the processes are ended below all the same
         services.stop([TRADING], ignore)
-    return end(home)
+    return end(home, spare=spare)
 
 
 def said(ended: Ended) -> str:

@@ -69,7 +69,7 @@ class Latched(Struct, frozen=True):
 def halt_first(home: Home, wish: Wish, who: str, silence: Callable[[], str]) -> Latched:
     """Halt trading and shut the gate. A halt that cannot be recorded has ended everything that sends, and stops nothing else."""
     try:
-        return Latched(tuple(halt.tighten(home, TradingState.HALTED, wish.reason or DEFAULT_REASON, who, silence)))
+        return Latched(tuple(halt.tighten(home, TradingState.HALTED, wish.reason or DEFAULT_REASON, who, silence).kept))
     except CannotWrite as error:
         return Latched(problem=error)
 

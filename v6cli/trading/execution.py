@@ -119,6 +119,7 @@ class Working:
         self.desk = desk
         self.recorded = recorded
         self.cancelling = False
+        self.over = False  # whether its end is recorded
 
     @property
     def filled(self) -> float:
@@ -168,8 +169,10 @@ class Working:
         resolve.settle(self.desk.state, verdict)
         if verdict.ending is None or verdict.ending == "unknown":
             return None
+        self.over = True
         return End(verdict.ending, verdict.filled or 0.0, why=verdict.why)
 
     def _record(self, end: End) -> End:
         intents.end(self.desk.state, self.recorded.intent, end.ending, end.filled, end.why, end.code)
+        self.over = True
         return end

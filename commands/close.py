@@ -1,0 +1,48 @@
+"""v6 close."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from v6cli import options
+from v6cli.app import App
+from v6cli.runbook import close_all
+
+
+@options.command()
+@click.argument("position", metavar="POSITION|SYMBOL")
+@options.closing
+def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **how: Any) -> None:
+    """Close one position, or all of one symbol, and leave everything else as it is.
+
+    When to use: to get out of one thing. It works in any trading state and leaves it as it found it; only orders that rest on this very
+    position are cancelled, by whoever placed them. POSITION is a contract id, or its name as v6 positions and TWS show it.
+
+    \b
+    If it fails: run it again. What is left is named, with why; exit 75. A halt that
+    comes meanwhile stops it.
+
+    \b
+    Exit codes: 0 closed; 65 nothing fits; 69 no gateway; 74 cannot write;
+    75 something is left or unknown; 77 declined, halted, or another closing runs.
+
+    \b
+    Examples:
+      v6 close SPY --dry-run
+      v6 close 756733 --yes
+    """
+    wish = close_all.wish(app.settings.closing, "v6 close", position=position, **how)
+    if dry_run:
+        app.output.show(close_all.plan_table(app.run(app.closing(wish, "").look()), wish.what))
+        return
+    with app.journaled():
+        app.say_where()
+        closing = app.closing(wish, app.run_of_this)
+        app.output.show(close_all.plan_table(app.run(closing.look()), wish.what))
+        closing.agree(app.output.ask, yes=yes, typed=account)
+        closing.permit()
+        left = app.close_positions(closing)
+        app.output.show(close_all.left_table(left, wish.what))
+        close_all.check_flat(left, wish.what)

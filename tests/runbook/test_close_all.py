@@ -1,0 +1,97 @@
+"""v6 close and v6 close-all as their user runs them, in a demo home of their own with everything running."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from v6cli import latch, permits
+from v6cli.errors import BadInput
+from v6cli.home import Home
+from v6cli.install import new_home
+from v6cli.latch import TradingState
+from v6cli.runbook import close_all
+from v6cli.settings import builtin
+from v6cli.state import intents
+from v6cli.state.database import open_read_only
+
+from ..conftest import Demo, free_port
+
+
+@pytest.fixture
+def trading(v6: Any) -> Iterator[Demo]:
+    """A demo of its own, in which closing is quick and goes as far as it has to."""
+    made = Path(tempfile.mkdtemp(prefix="v6-close-", dir="/tmp"))
+    home = new_home.make(made / "d", "demo", port=free_port())
+    try:
+        for key, value in (("closing.dwell", "0.3"), ("closing.percent", "1.0")):
+            v6("--home", home, "config", "set", key, value, check=0)
+        v6("demo", home.root, check=0)
+        yield Demo(home, v6)
+    finally:
+        v6("demo", "--stop", home.root)
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def held(demo: Demo) -> dict[str, float]:
+    rows = json.loads(demo.v6("positions", "--from-gateway", "-o", "json", check=0).stdout)["rows"]
+    return {f"{row['symbol']} {row['expiry']} {row['strike']} {row['right']}": row["quantity"] for row in rows}
+
+
+def state_of(home: Home) -> TradingState:
+    return latch.read(home).state
+
+
+@pytest.mark.timeout(300)
+def test_one_thing_is_closed_and_then_everything(trading: Demo) -> None:
+    before = held(trading)
+    done = trading.v6("close", "SPY", "--dry-run", check=0)
+    assert "SPY" in done.stdout and state_of(trading.home) is TradingState.ACTIVE and held(trading) == before
+
+    # One symbol, while v6-trading runs: nothing else is touched, and the trading state is as it was.
+    assert "flat" in trading.v6("close", "SPY", "--yes", check=0).stdout
+    after = held(trading)
+    assert after == {name: size for name, size in before.items() if not name.startswith("SPY ")}
+    assert state_of(trading.home) is TradingState.ACTIVE and permits.standing(trading.home) == []
+    assert "v6-trading" in trading.v6("services", "status", check=0).stdout
+
+    # A plan alone halts nothing; declining leaves reduce-only.
+    trading.v6("close-all", "--dry-run", check=0)
+    assert state_of(trading.home) is TradingState.ACTIVE
+    done = trading.v6("close-all", check=77)
+    assert "nobody to ask" in done.stderr and state_of(trading.home) is TradingState.REDUCING and held(trading) == after
+
+    done = trading.v6("close-all", "--yes", timeout=200)
+    left = held(trading)
+    assert done.returncode == (75 if left else 0), done.stdout + done.stderr
+    assert len(left) <= 2 and all(size > 0 for size in left.values()), "what nobody bids for may be left"
+    assert done.stdout.count("left to expire") == len(left)
+    assert state_of(trading.home) is TradingState.HALTED and permits.standing(trading.home) == []
+    with open_read_only(trading.home) as state:
+        assert intents.unsettled(state) == []
+    services = json.loads(trading.v6("services", "status", "-o", "json", check=0).stdout)["rows"]
+    assert {row["service"]: row["state"] for row in services}["v6-trading"] == "stopped"
+
+    # Again: what is left is what is left, and nothing else happens.
+    again = trading.v6("emergency", "close-all", "--yes", timeout=200)
+    assert again.returncode == done.returncode and held(trading) == left
+
+
+@pytest.mark.parametrize(("options", "says"), [
+    ({"cap": 2.0}, "--cap 2 is no share"),
+    ({"limits": ("SPY=3",)}, "is not CONTRACT=PRICE"),
+])  # fmt: skip
+def test_what_makes_no_sense_is_refused(options: dict[str, Any], says: str) -> None:
+    given: dict[str, Any] = {"cap": None, "market": False, "queue": False, "timeout": None, "limits": ()}
+    with pytest.raises(BadInput, match=says):
+        close_all.wish(builtin().closing, "v6 close-all", **(given | options))
+
+
+def test_nothing_that_fits_is_said(demo: Demo) -> None:
+    assert "nothing that is held fits v6 close ZZZ" in demo.v6("close", "ZZZ", "--yes", check=65).stderr

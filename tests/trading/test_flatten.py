@@ -1,0 +1,235 @@
+"""Closing positions at the simulated gateway: all of it, in the right order, never more than is held, and what is left is said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from v6cli import events, latch, locks, permits
+from v6cli.broker import account
+from v6cli.latch import TradingState
+from v6cli.state import intents
+from v6cli.trading import flatten
+from v6cli.trading.execution import Desk
+from v6cli.trading.flatten import Flatten, How, Left, Plan, Stopped
+from v6cli.trading.holdings import Holdings
+
+from .conftest import NEW_YORK
+
+
+class Closing:
+    """A closing of client 90 on a stage, with short waits."""
+
+    def __init__(self, stage: Any, connection: Any) -> None:
+        self.stage = stage
+        self.connection = connection
+        self.gateway = stage.gateway
+        self.desk = Desk(connection, stage.state, stage.home, NEW_YORK)
+        self.own = msgspec.structs.replace(stage.settings.closing, dwell=0.3, steps=2, lag=2.0, percent=1.0)
+        self.flatten: Flatten
+        #: The greatest size that each position has had: closing may not make one larger, or turn it.
+        self.before = self.sizes
+
+    @property
+    def sizes(self) -> dict[int, float]:
+        return {con_id: holding.quantity for con_id, holding in self.gateway.account.holdings.items() if holding.quantity}
+
+    async def plan(self, **chosen: Any) -> Plan:
+        return flatten.plan(await account.positions(self.connection), **chosen)
+
+    async def close(self, plan: Plan | None = None, **how: Any) -> list[Left]:
+        wanted = plan or await self.plan()
+        async with Holdings(self.connection, self.stage.state, self.own.lag) as holdings:
+            self.flatten = Flatten(self.desk, holdings, "run", How(self.own, **how), 30, events.ignore)
+            try:
+                return await self.flatten.close(wanted.parts)
+            finally:
+                assert self.never_grew() == []
+
+    def never_grew(self) -> list[str]:
+        return [
+            f"contract {con_id}: {self.before.get(con_id, 0):+g} became {now:+g}"
+            for con_id, now in self.sizes.items()
+            if now * self.before.get(con_id, 0.0) <= 0 or abs(now) > abs(self.before.get(con_id, 0.0))
+        ]
+
+
+@pytest.fixture
+def closing(stage: Any) -> Any:
+    def run(act: Callable[[Closing], Awaitable[None]], **how: Any) -> None:
+        async def on_stage(prepared: Any) -> None:
+            quick = prepared.settings
+            prepared.settings = msgspec.structs.replace(quick, messages=msgspec.structs.replace(quick.messages, closing=45))
+            connection = await prepared.connect("closing")
+            try:
+                await act(Closing(prepared, connection))
+            finally:
+                await connection.close()
+
+        stage(on_stage, **how)
+
+    return run
+
+
+def names(left: list[Left]) -> dict[str, str]:
+    return {str(one.contract): one.why for one in left}
+
+
+def test_everything_with_a_price_is_closed(closing: Any) -> None:
+    """The one long that nobody bids for is offered, said to be left to expire, and keeps nothing else from closing."""
+
+    async def act(at: Closing) -> None:
+        left = await at.close()
+        assert set(at.sizes) == {one.contract.con_id for one in left} and len(left) <= 2
+        assert all("left to expire" in one.why and one.quantity > 0 for one in left)
+        assert intents.unsettled(at.stage.state) == []
+        assert {one.order.contract.kind for one in intents.recent(at.stage.state, 100)} == {"BAG", "OPT", "STK"}
+
+    closing(act)
+
+
+def spy(part: flatten.Part) -> bool:
+    return part.symbol == "SPY"
+
+
+def test_a_part_of_it_leaves_the_rest_alone(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        before = at.sizes
+        plan = await at.plan(chosen=spy)
+        assert await at.close(plan) == []
+        assert at.sizes == {con_id: size for con_id, size in before.items() if con_id not in plan.sizes}
+
+    closing(act)
+
+
+def test_a_combo_that_does_not_fill_falls_to_its_legs_shorts_first(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        at.gateway.faults.set("combos-rest")
+        assert await at.close(await at.plan(chosen=spy)) == []
+        sent = [one.order for one in reversed(intents.recent(at.stage.state, 100))]
+        kinds = [(order.contract.kind, order.action) for order in sent]
+        assert kinds[0] == ("BAG", "BUY")
+        legs = [action for kind, action in kinds if kind == "OPT"]
+        assert legs == sorted(legs), f"a long was sold before its short was bought: {legs}"
+
+    closing(act)
+
+
+def test_a_combo_that_is_refused_falls_to_its_legs(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        at.gateway.faults.set("reject-orders", code=10043, text="combination rejected", count=1)
+        assert await at.close(await at.plan(chosen=spy)) == []
+
+    closing(act)
+
+
+def test_what_ib_refuses_is_left_and_its_cover_kept(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        at.gateway.faults.set("reject-orders", code=201, text="Order rejected - reason: no")
+        plan = await at.plan(chosen=spy)
+        before = at.sizes
+        left = names(await at.close(plan))
+        assert at.sizes == before and len(left) == len(plan.sizes)
+        assert any("IB refused it" in why for why in left.values())
+        assert any("it may cover" in why for why in left.values())
+
+    closing(act)
+
+
+def test_positions_that_lag_are_waited_for_and_never_closed_twice(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        at.gateway.faults.set("positions-lag", by=1.5)
+        assert await at.close(await at.plan(chosen=spy)) == []
+
+    closing(act)
+
+
+def test_positions_that_do_not_agree_are_left_alone(closing: Any) -> None:
+    """What the gateway says is held is older than a fill for longer than is waited for."""
+
+    async def act(at: Closing) -> None:
+        at.own = msgspec.structs.replace(at.own, lag=0.5)
+        plan = await at.plan(chosen=lambda part: part.symbol == "SPY" and "condor" in part.name)
+        at.gateway.faults.set("positions-lag", by=3600)
+        left = names(await at.close(plan))
+        assert left and all("do not agree" in why for why in left.values())
+
+    closing(act)
+
+
+def test_a_fill_by_hand_takes_the_order_back_and_only_the_rest_is_closed(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        at.own = msgspec.structs.replace(at.own, dwell=3.0)
+        at.gateway.faults.set("combos-rest")
+        plan = await at.plan(chosen=lambda part: part.symbol == "SPY" and len(part.legs) > 1)
+        work = asyncio.ensure_future(at.close(plan))
+        async with asyncio.timeout(10):
+            while not at.gateway.book.alive:
+                await asyncio.sleep(0.05)
+        at.gateway.faults.set("fills-by-hand", of="SPY", quantity=1)
+        left = await work
+        assert all(abs(one.quantity) <= abs(at.before[one.contract.con_id]) for one in left)
+
+    closing(act)
+
+
+def test_a_halt_stops_it_and_its_orders_are_taken_back(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        known = latch.tighten(at.stage.home, TradingState.HALTED, "close-all", "ann")
+        run = locks.begin_run(at.stage.home, "v6 close-all")
+        at.desk.permit = permits.grant(at.stage.home, run.identity, "v6 close-all", [known])
+        at.own = msgspec.structs.replace(at.own, dwell=5.0)
+        at.gateway.faults.set("combos-rest")
+        work = asyncio.ensure_future(at.close(await at.plan(chosen=lambda part: part.symbol == "SPY" and len(part.legs) > 1)))
+        async with asyncio.timeout(10):
+            while not at.gateway.book.alive:
+                await asyncio.sleep(0.05)
+        latch.tighten(at.stage.home, TradingState.HALTED, "stop that too", "ann")
+        with pytest.raises(Stopped, match="stop that too"):
+            await work
+        assert await at.flatten.withdraw() == []
+        assert at.gateway.book.alive == [] and intents.unsettled(at.stage.state) == []
+        run.end()
+
+    closing(act)
+
+
+def test_a_cancel_that_is_not_answered_leaves_the_contract_claimed(closing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flatten, "CANCELLED_WITHIN", 0.5)
+
+    async def act(at: Closing) -> None:
+        at.gateway.faults.set("combos-rest")
+        at.gateway.faults.set("stuck-cancelling")
+        plan = await at.plan(chosen=lambda part: part.symbol == "SPY" and "condor" in part.name)
+        left = names(await at.close(plan))
+        assert left and all("is open" in why or "may cover" in why for why in left.values())
+        assert at.sizes == at.before and len(intents.unsettled(at.stage.state)) == 1
+
+    closing(act)
+
+
+def test_what_has_no_quote_is_closed_at_a_typed_price_only(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        at.gateway.faults.set("no-quotes", of="SPY")
+        stock = await at.plan(chosen=lambda part: part.symbol == "SPY" and len(part.legs) == 1)
+        if not stock.parts:
+            stock = await at.plan(chosen=lambda part: part.symbol == "SPY")
+        left = await at.close(stock)
+        assert left and all("--limit" in one.why or "may cover" in one.why for one in left)
+
+    closing(act)
+
+
+def test_an_awkward_book_ends_with_every_reason_said(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        plan = await at.plan()
+        left = await at.close(plan)
+        held = at.sizes
+        expired = {one.contract.con_id for one in plan.expired}
+        assert {one.contract.con_id for one in left} == set(held) - expired and all(one.why for one in left)
+
+    closing(act, scenario="awkward")

@@ -1,0 +1,377 @@
+"""Closing positions by order of the operator: everything, a symbol, a strategy, or one position.
+
+``close-all`` halts, ends what trades, cancels what works, closes, and proves that nothing is left. ``close`` takes a permit and leaves
+the trading state, and every other position and order, as it found them. Either may be run again at any point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Struct
+
+from v6cli import clock, latch, locks, permits
+from v6cli.broker import account, orders
+from v6cli.broker.connection import Connection
+from v6cli.broker.ib import ClientIdInUse
+from v6cli.errors import BadInput, GatewayUnavailable, OutcomeUnknown, Refused, V6Error
+from v6cli.events import Note, Report
+from v6cli.home import Home
+from v6cli.latch import Mark, TradingState
+from v6cli.models import Contract, WorkingOrder
+from v6cli.permits import Permit
+from v6cli.results import Column, Table, count
+from v6cli.runbook import orders as of_orders
+from v6cli.runbook import senders
+from v6cli.services.backend import Backend
+from v6cli.settings import Closing, Settings
+from v6cli.state import intents
+from v6cli.state.database import State
+from v6cli.trading import flatten, resolve
+from v6cli.trading.execution import Desk
+from v6cli.trading.flatten import Flatten, How, Left, Part, Plan
+from v6cli.trading.holdings import Holdings
+
+NEXT = "next: v6 positions; trading stays halted until v6 resume --reason TEXT"
+CONFIRMED_WITHIN = 15.0  # wall seconds for a cancel
+AGAIN_AFTER = 2.0  # wall seconds before a lost connection is made anew
+
+
+Gateway = Callable[[str, int | None], AbstractAsyncContextManager[Connection]]
+
+
+class Wish(Struct, frozen=True):
+    """What was asked for: which parts, and how they are closed."""
+
+    what: str
+    how: How
+    symbol: str = ""
+    strategy: str = ""
+    position: str = ""
+
+    @property
+    def everything(self) -> bool:
+        """Whether it is the whole account that is to be flat."""
+        return not (self.symbol or self.strategy or self.position)
+
+    def chooses(self, part: Part) -> bool:
+        """Whether a part is meant."""
+        return (
+            (not self.symbol or part.symbol.lower() == self.symbol.lower())
+            and (not self.strategy or self.strategy.lower() in part.name.lower())
+            and (not self.position or part.symbol.lower() == self.position.lower() or any(_is(own, self.position) for own, _ in part.legs))
+        )
+
+
+class Stage(Struct, frozen=True):
+    """What is there before anything is closed: the plan, and the orders that are in its way."""
+
+    plan: Plan
+    resting: tuple[WorkingOrder, ...]
+    accounts: tuple[str, ...]
+
+
+def wish(own: Closing, what: str, *, symbol: str = "", strategy: str = "", position: str = "", **options: Any) -> Wish:
+    """What is asked for with these options. Raises BadInput."""
+    return Wish(f"{what} {position}".strip(), _how(own, what.removeprefix("v6 "), **options), symbol, strategy, position)
+
+
+def _how(own: Closing, purpose: str, *, cap: float | None, market: bool, queue: bool, timeout: float | None, limits: Sequence[str]) -> How:
+    changes = {name: value for name, value in (("percent", cap), ("timeout", timeout)) if value is not None}
+    if cap is not None and not 0 < cap <= 1:
+        raise BadInput(f"--cap {cap:g} is no share: 0.2 lets a price go a fifth of the legs' middles away")
+    typed = {}
+    for each in limits:
+        con_id, _, price = each.partition("=")
+        try:
+            typed[int(con_id)] = float(price)
+        except ValueError:
+            raise BadInput(
+                f"--limit {each!r} is not CONTRACT=PRICE", next_step="--limit 756733=1.25, the contract as the plan shows it"
+            ) from None
+    return How(msgspec.structs.replace(own, **changes), market, queue, purpose, typed)
+
+
+class CloseAll:
+    """One closing, over as many connections as it takes."""
+
+    def __init__(self, home: Home, settings: Settings, state: State, wish: Wish, run: str, gateway: Gateway) -> None:
+        self.home = home
+        self.wish = wish
+        self.left: list[Left] = []
+        self.stage: Stage | None = None
+        self._seen = latch.read(home)
+        self._settings = settings
+        self._state = state
+        self._run = run
+        self._gateway = gateway
+        self._permit: Permit | None = None
+        self._share = settings.messages.closing
+        self._zone = ZoneInfo(settings.gateway.time_zone)
+
+    # Before the question.
+
+    async def look(self) -> Stage:
+        """The plan, from what IB says now. Raises GatewayUnavailable, BadInput where nothing fits what was asked for."""
+        async with self._gateway("look", None) as connection:
+            stage = await self._look(connection)
+        if not stage.plan.parts and not self.wish.everything:
+            raise BadInput(f"nothing that is held fits {self.wish.what}", next_step="v6 positions --from-gateway")
+        self.stage = stage
+        return stage
+
+    async def _look(self, connection: Connection) -> Stage:
+        held = await account.positions(connection)
+        working = await orders.working(connection)
+        await connection.must_reach_ib()
+        plan = flatten.plan(held, self.wish.chooses)
+        mine = set(plan.sizes)
+        resting = [one for one in working if self.wish.everything or one.contract.con_id in mine or _may_touch(one, plan)]
+        return Stage(plan, tuple(resting), tuple(connection.client.accounts))
+
+    def agree(self, ask: Callable[[str], str] | None, *, yes: bool, typed: str) -> None:
+        """Have it confirmed; where real money or another account is at stake, by typing the account. Raises Refused."""
+        assert self.stage is not None
+        pinned = self._settings.account
+        others = [one for one in self.stage.accounts if one != pinned]
+        if (self._settings.profile == "live" or (self.wish.everything and others)) and typed != pinned:
+            whose = f"; its cancels take the orders of {' and '.join(self.stage.accounts)}" if others and self.wish.everything else ""
+            typed = ask(f"This closes positions of {pinned}{whose}.\nType {pinned} to go on: ") if ask and not typed else typed
+            if typed != pinned:
+                raise Refused(
+                    f"account {pinned} was not typed: nothing was closed{self._stays()}", next_step=f"{self.wish.what} --account {pinned}"
+                )
+        elif not yes:
+            if ask is None:
+                raise Refused(f"nobody to ask: nothing was closed{self._stays()}", next_step=f"{self.wish.what} --yes")
+            if ask(f"Close {count(len(self.stage.plan.sizes), 'position')}? [y/N] ").lower() not in {"y", "yes"}:
+                raise Refused(f"declined: nothing was closed{self._stays()}", next_step=f"{self.wish.what} --dry-run shows the plan")
+
+    def _stays(self) -> str:
+        state = latch.read(self.home).state
+        return "" if state is TradingState.ACTIVE else f"; trading stays {state.value} until v6 resume --reason TEXT"
+
+    # After it.
+
+    def permit(self, also: Sequence[Mark] = ()) -> None:
+        """Take the permit to pass the halts that stood when the plan was shown, ``also`` these, and no others. Raises CannotWrite."""
+        self._permit = permits.grant(self.home, self._run, self.wish.what, [*self._seen.marks, *also])
+
+    def end_what_trades(self, services: Backend) -> str:
+        """End v6-trading and every other sender but this one; what came of it. Raises OutcomeUnknown where one lives on."""
+        ended = senders.silence(self.home, services, spare=self._run)
+        if ended.left:
+            raise OutcomeUnknown(f"{senders.said(ended)}: nothing was closed beside it", next_step="end it, then run this again")
+        self._share += self._settings.messages.trading  # which nobody uses any more
+        return senders.said(ended)
+
+    async def carry_out(self, report: Report) -> list[Left]:
+        """Cancel, close, and ask anew what is held; what is left. Raises Refused, OutcomeUnknown."""
+        deadline = clock.monotonic() + self.wish.how.own.timeout
+        try:
+            async with clock.timeout(self.wish.how.own.timeout):
+                while True:
+                    try:
+                        return await self._attempt(report)
+                    except ClientIdInUse as error:
+                        raise Refused(
+                            f"{error.message}: another closing runs, here or elsewhere", next_step="wait for it to end"
+                        ) from error
+                    except GatewayUnavailable as error:
+                        if clock.monotonic() + AGAIN_AFTER >= deadline:
+                            raise
+                        report(Note(f"{error.message}: once more in {AGAIN_AFTER:g} s"))
+                        await clock.pause(AGAIN_AFTER)
+        except TimeoutError:
+            raise OutcomeUnknown(
+                f"not finished within {self.wish.how.own.timeout:g} s; its orders were cancelled",
+                next_step=f"v6 orders, then {self.wish.what} again",
+            ) from None
+        except GatewayUnavailable as error:
+            sent = [one.order_refs[-1] for one in intents.of_run(self._state, self._run) if one.state == "open"]
+            may = f"; these orders may still work: {', '.join(sent)}" if sent else ""
+            raise OutcomeUnknown(f"not finished: {error.message}{may}", next_step=f"v6 orders, then {self.wish.what} again") from error
+
+    async def _attempt(self, report: Report) -> list[Left]:
+        """One connection's worth of it."""
+        async with self._gateway("closing", None) as connection:
+            connection.client.bucket.share = self._share
+            desk = Desk(connection, self._state, self.home, self._zone, self._permit)
+            blocked = await self._clear_the_way(connection, report)
+            stage = await self._look(connection)
+            self._check_grown(stage.plan)
+            parts = [part for part in stage.plan.parts if not any(own.con_id in blocked for own, _ in part.legs)]
+            left = [
+                Left(own, size, blocked[own.con_id])
+                for part in stage.plan.parts
+                if part not in parts
+                for own, size in part.legs
+                if own.con_id in blocked
+            ]
+            left += await self._close(desk, parts, report)
+            return await self._confirm(connection, left)
+
+    async def _clear_the_way(self, connection: Connection, report: Report) -> dict[int, str]:
+        """Cancel what works on these contracts and settle what was left open; contracts that cannot be closed for it, with why."""
+        stage = await self._look(connection)
+        blocked: dict[int, str] = {}
+        if stage.resting:
+            report(Note(f"cancelling {count(len(stage.resting), 'order')}"))
+            blocked = await (self._cancel_everything(connection) if self.wish.everything else self._cancel_each(stage.resting))
+        await self._settle(connection, report)
+        return blocked
+
+    async def _cancel_everything(self, connection: Connection) -> dict[int, str]:
+        await orders.cancel_everything(connection)
+        deadline = clock.monotonic() + CONFIRMED_WITHIN
+        while working := await orders.working(connection):
+            if clock.monotonic() >= deadline:
+                break
+            await clock.pause(0.25)
+        await connection.must_reach_ib()
+        return _blocked(working)
+
+    async def _cancel_each(self, resting: Sequence[WorkingOrder]) -> dict[int, str]:
+        """A subset is cancelled by its owners: a global cancel would take the rest, too."""
+        blocked: dict[int, str] = {}
+        for one in resting:
+            if one.client_id == 90:
+                continue  # of an earlier run of this: settled under its own id
+            try:
+                await of_orders.cancel(self.home, self._gateway, one)
+            except V6Error as error:
+                blocked |= {one.contract.con_id: f"an order of client {one.client_id} rests on it: {error.message}"}
+        return blocked
+
+    async def _settle(self, connection: Connection, report: Report) -> None:
+        """What became of the orders of runs that have ended, each asked for under its own client id; an unknown one lets its claim go."""
+        await self._settle_under(connection)
+        others = {one.client_id for one in intents.unsettled(self._state) if not locks.lives(self.home, one.run)} - {connection.client_id}
+        for client_id in sorted(others):
+            try:
+                async with self._gateway("cancel", client_id) as stand_in:
+                    await self._settle_under(stand_in)
+            except ClientIdInUse as error:
+                report(Note(f"{error.message}: what it left open stays so"))
+
+    async def _settle_under(self, connection: Connection) -> None:
+        for verdict in await resolve.resolve(connection, self._state, self._zone):
+            for one in verdict.alive:
+                await orders.cancel(connection, one)
+        await clock.pause(0.5)
+        for verdict in await resolve.resolve(connection, self._state, self._zone):
+            if not verdict.alive and verdict.ending == "unknown":
+                intents.release(self._state, verdict.intent.intent)  # it works no more, so a fill of it is in the position
+
+    def _check_grown(self, plan: Plan) -> None:
+        """Raise Refused where more is held than was shown and asked about."""
+        assert self.stage is not None
+        shown = self.stage.plan.sizes
+        for con_id, size in plan.sizes.items():
+            if abs(size) > abs(shown.get(con_id, 0.0)) + 1e-9:
+                own = next(own for part in plan.parts for own, _ in part.legs if own.con_id == con_id)
+                raise Refused(
+                    f"{own} has grown from {shown.get(con_id, 0.0):+g} to {size:+g} since the plan was shown: nothing was closed",
+                    next_step=f"{self.wish.what} again shows it",
+                )
+
+    async def _close(self, desk: Desk, parts: Sequence[Part], report: Report) -> list[Left]:
+        if not parts:
+            return []
+        async with Holdings(desk.connection, self._state, self.wish.how.own.lag) as holdings:
+            closing = Flatten(desk, holdings, self._run, self.wish.how, self._settings.lines.trading, report)
+            try:
+                return await closing.close(parts)
+            except GatewayUnavailable:
+                raise  # nothing can be cancelled here any more: the next connection settles it
+            except BaseException:
+                await self._withdraw(closing, report)
+                raise
+
+    async def _withdraw(self, closing: Flatten, report: Report) -> None:
+        """Something stopped it: its own orders go first. Raises OutcomeUnknown, naming those that may live."""
+        report(Note("stopped: cancelling the orders of this run"))
+        if alive := await closing.withdraw():
+            raise OutcomeUnknown(
+                "stopped, and these orders may still work: " + ", ".join(working.recorded.order_ref for working in alive),
+                next_step="v6 orders",
+            )
+
+    async def _confirm(self, connection: Connection, left: Sequence[Left]) -> list[Left]:
+        """What is really left, from positions asked for anew."""
+        stage = await self._look(connection)
+        said = {one.contract.con_id: one.why for one in left}
+        contracts = {own.con_id: own for part in stage.plan.parts for own, _ in part.legs}
+        return [
+            Left(contracts[con_id], size, said.get(con_id, "it is still held: run it again"))
+            for con_id, size in stage.plan.sizes.items()
+            if abs(size) > 1e-9
+        ]
+
+    def end(self) -> None:
+        """It needs its permit no more. Raises CannotWrite."""
+        if self._permit is not None:
+            permits.withdraw(self.home, self._permit)
+
+
+def plan_table(stage: Stage, what: str) -> Table:
+    """What would be closed, and the orders that would be cancelled for it."""
+    columns = (
+        Column("strategy"),
+        Column("contract"),
+        Column("id", kind="identity", rank=1),
+        Column("quantity", kind="quantity"),
+        Column("closes", title="closes by"),
+    )
+    rows: list[tuple[object, ...]] = []
+    for part in stage.plan.parts:
+        for number, (own, quantity) in enumerate(part.legs):
+            name = f"{part.symbol} {part.name}" if number == 0 else ""
+            rows.append((name, str(own), own.con_id, quantity, f"{'buying' if quantity < 0 else 'selling'} {abs(quantity):g}"))
+    notes = [f"cancelled first: {_order(one)}" for one in stage.resting]
+    notes += [f"expired, left to IB: {one.quantity:+g} {one.contract}" for one in stage.plan.expired]
+    return Table("v6.close-plan/1", f"{what}: the plan", columns, rows, as_of=clock.now(), notes=notes, empty="nothing is held")
+
+
+def left_table(left: Sequence[Left], what: str) -> Table:
+    """What came of it."""
+    columns = (Column("contract"), Column("id", kind="identity", rank=1), Column("quantity", kind="quantity"), Column("why", wraps=True))
+    rows = [(str(one.contract), one.contract.con_id, one.quantity, one.why) for one in left]
+    verdict = f"{count(len(rows), 'position')} left" if rows else "flat"
+    return Table("v6.close-outcome/1", what, columns, rows, as_of=clock.now(), verdict=verdict, empty="nothing of it is held any more")
+
+
+def evidence(left: Sequence[Left]) -> list[dict[str, object]]:
+    """What is kept of what is left."""
+    return [{"contract": str(one.contract), "id": one.contract.con_id, "quantity": one.quantity, "why": one.why} for one in left]
+
+
+def check_flat(left: Sequence[Left], what: str) -> None:
+    """Raise OutcomeUnknown where something is left open."""
+    if left:
+        more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
+        raise OutcomeUnknown(
+            f"STILL HELD: {left[0].quantity:+g} {left[0].contract}: {left[0].why}{more}", next_step=f"{what} again, or close it in TWS"
+        )
+
+
+def _blocked(working: Sequence[WorkingOrder]) -> dict[int, str]:
+    return {one.contract.con_id: f"order {one.perm_id} of client {one.client_id} still works ({one.status})" for one in working}
+
+
+def _may_touch(order: WorkingOrder, plan: Plan) -> bool:
+    """Whether an order may be of these positions: a combo does not tell its legs here, so its symbol decides."""
+    return order.contract.kind == "BAG" and any(part.symbol == order.contract.symbol for part in plan.parts)
+
+
+def _is(own: Contract, text: str) -> bool:
+    return text.lower() in {str(own.con_id), str(own).lower(), own.local_symbol.lower(), " ".join(own.local_symbol.lower().split())}
+
+
+def _order(one: WorkingOrder) -> str:
+    who = "by hand" if not one.client_id else f"client {one.client_id}"
+    return f"{one.action} {one.quantity - one.filled:g} {one.contract} {one.order_type} ({who}, id {one.perm_id})"
