@@ -83,9 +83,9 @@ def test_everything_with_a_price_is_closed(closing: Any) -> None:
     """The one long that nobody bids for is offered, said to be left to expire, and keeps nothing else from closing."""
 
     async def act(at: Closing) -> None:
-        left = await at.close()
+        left = await at.close(market=True)
         assert set(at.sizes) == {one.contract.con_id for one in left} and len(left) <= 2
-        assert all("left to expire" in one.why and one.quantity > 0 for one in left)
+        assert all("left to expire" in one.why and one.quantity > 0 for one in left), names(left)
         assert intents.unsettled(at.stage.state) == []
         assert {one.order.contract.kind for one in intents.recent(at.stage.state, 100)} == {"BAG", "OPT", "STK"}
 
