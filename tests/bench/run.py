@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
+import emergency
 import simulator
 import startup
 import sync
 from measuring import judged
 
 if __name__ == "__main__":
-    sys.exit(judged([*startup.measure(), *sync.measure(), *simulator.measure()]))
+    sys.exit(judged([*startup.measure(), *emergency.measure(), *sync.measure(), *simulator.measure()]))
