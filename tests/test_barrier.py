@@ -124,6 +124,22 @@ def test_a_gate_that_cannot_be_written_is_shut_all_the_same(demo_home: Home, mon
         fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
+def test_a_gate_through_which_nothing_ever_went_is_empty_though_its_lock_cannot_be_made(
+    demo_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: the halt is recorded, and says nothing of a sender that there cannot be."""
+
+    def refuse(path: Path, who: str, *, shared: bool = False) -> None:
+        raise CannotWrite("no space left on device")
+
+    monkeypatch.setattr(locks, "try_hold", refuse)
+    assert barrier.shut(demo_home) == []
+    demo_home.latch_lock.touch()
+    monkeypatch.setattr(locks, "try_hold_unwritable", lambda path: refuse(path, ""))
+    with pytest.raises(CannotWrite):
+        barrier.shut(demo_home)
+
+
 def test_a_halt_that_cannot_be_recorded_ends_what_sends_behind_a_shut_gate(demo_home: Home) -> None:
     """The gate is held for as long as it takes, and the message says what became of the senders."""
     assert barrier.shut(demo_home) == []

@@ -52,7 +52,13 @@ def check(home: Home, *, closing: bool, permit: Permit | None = None) -> None:
 
 def shut(home: Home) -> list[str]:
     """Wait until no order is in the gate, at most 500 ms; who is still in it, by name. Raises CannotWrite where nobody can tell."""
-    if (lock := _take(home, LONGEST)) is None:
+    try:
+        lock = _take(home, LONGEST)
+    except CannotWrite:
+        if _has_lock(home):
+            raise
+        return []  # nobody was in the gate yet; whoever comes makes the lock first, and then reads the mark
+    if lock is None:
         return senders(home)
     lock.release()
     return []
@@ -86,6 +92,17 @@ def _try(home: Home) -> locks.Held | None:
         return locks.try_hold(home.latch_lock, "a halt")
     except CannotWrite:
         return locks.try_hold_unwritable(home.latch_lock)
+
+
+def _has_lock(home: Home) -> bool:
+    """Whether the lock of the gate is there, or nobody can say that it is not."""
+    try:
+        home.latch_lock.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _command(pid: int) -> str:
