@@ -35,12 +35,12 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
     """
     wish = close_all.wish(app.settings.closing, "v6 close", position=position, **how)
     if dry_run:
-        app.output.show(close_all.plan_table(app.run(app.closing(wish, "").look()), wish.what))
+        app.show_plan(app.closing(wish, ""))
         return
     with app.journaled():
         app.say_where()
         closing = app.closing(wish, app.run_of_this)
-        app.output.show(close_all.plan_table(app.run(closing.look()), wish.what))
+        app.show_plan(closing)
         closing.agree(app.output.ask, yes=yes, typed=account)
         closing.permit()
         left = app.close_positions(closing)

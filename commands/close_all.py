@@ -43,13 +43,13 @@ def command(app: App, symbol: str, strategy: str, account: str, yes: bool, dry_r
     """
     wish = close_all.wish(app.settings.closing, "v6 close-all", symbol=symbol, strategy=strategy, **how)
     if dry_run:
-        app.output.show(close_all.plan_table(app.run(app.closing(wish, "").look()), wish.what))
+        app.show_plan(app.closing(wish, ""))
         return
     halt.tighten(app.home, TradingState.REDUCING, wish.what, app.operator, app.silence)
     with app.journaled(), app.alone("close-all"):
         app.say_where()
         closing = app.closing(wish, app.run_of_this)
-        app.output.show(close_all.plan_table(app.run(closing.look()), wish.what))
+        app.show_plan(closing)
         closing.agree(app.output.ask, yes=yes, typed=account)
         halted = halt.tighten(app.home, TradingState.HALTED, wish.what, app.operator, app.silence)
         closing.permit([halted.mark])

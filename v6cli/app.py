@@ -339,6 +339,14 @@ class App:
 
         return CloseAll(self.home, self.settings, self.state_for(dry_run=not run), wish, run, self.gateway)
 
+    def show_plan(self, closing: CloseAll) -> None:
+        """Show what a closing would do, from what IB says now."""
+        from v6cli.runbook import close_all
+        from v6cli.state import mirror
+
+        stage = self.run(closing.look())
+        self.output.show(close_all.plan_table(stage, closing.wish.what, self.look_up(mirror.read)))
+
     def close_positions(self, closing: CloseAll) -> list[Left]:
         """Carry it out with its progress shown, then bring what changed into lake and state; what is left open."""
         from v6cli.runbook import sync

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from math import fsum
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -31,6 +32,7 @@ from v6cli.services.backend import Backend
 from v6cli.settings import Closing, Settings
 from v6cli.state import intents
 from v6cli.state.database import State
+from v6cli.state.mirror import Mirror
 from v6cli.trading import flatten, resolve
 from v6cli.trading.execution import Desk
 from v6cli.trading.flatten import Flatten, How, Left, Part, Plan
@@ -318,23 +320,43 @@ class CloseAll:
             permits.withdraw(self.home, self._permit)
 
 
-def plan_table(stage: Stage, what: str) -> Table:
-    """What would be closed, and the orders that would be cancelled for it."""
+def plan_table(stage: Stage, what: str, seen: Mirror | None) -> Table:
+    """What would be closed, what it would bring or cost by the values of the last sync, and the orders that would be cancelled for it."""
+    values = {one.contract.con_id: (one.value, one.quantity) for one in seen.positions} if seen else {}
     columns = (
         Column("strategy"),
         Column("contract"),
         Column("id", kind="identity", rank=1),
         Column("quantity", kind="quantity"),
         Column("closes", title="closes by"),
+        Column("cash", title="cash, about", kind="money", sign=True),
     )
     rows: list[tuple[object, ...]] = []
+    cash: list[float | None] = []
     for part in stage.plan.parts:
         for number, (own, quantity) in enumerate(part.legs):
             name = f"{part.symbol} {part.name}" if number == 0 else ""
-            rows.append((name, str(own), own.con_id, quantity, f"{'buying' if quantity < 0 else 'selling'} {abs(quantity):g}"))
+            cash.append(_share(values.get(own.con_id), quantity))
+            rows.append(
+                (
+                    name,
+                    str(own),
+                    own.con_id,
+                    quantity,
+                    f"{'buying' if quantity < 0 else 'selling'} {abs(quantity):g}",
+                    _share(values.get(own.con_id), quantity),
+                )
+            )
     notes = [f"cancelled first: {_order(one)}" for one in stage.resting]
     notes += [f"expired, left to IB: {one.quantity:+g} {one.contract}" for one in stage.plan.expired]
-    return Table("v6.close-plan/1", f"{what}: the plan", columns, rows, as_of=clock.now(), notes=notes, empty="nothing is held")
+    if seen is not None and seen.account.maintenance_margin is not None:
+        age = clock.show_age((clock.now() - seen.at).total_seconds())
+        notes.append(f"margin as last recorded, {age} ago: {seen.account.maintenance_margin:,.0f} {seen.account.currency}")
+    known = [one for one in cash if one is not None]
+    totals = ("", "", "", "", "total", fsum(known) if len(known) == len(cash) else None) if rows else None
+    return Table(
+        "v6.close-plan/1", f"{what}: the plan", columns, rows, totals=totals, as_of=clock.now(), notes=notes, empty="nothing is held"
+    )
 
 
 def left_table(left: Sequence[Left], what: str) -> Table:
@@ -357,6 +379,13 @@ def check_flat(left: Sequence[Left], what: str) -> None:
         raise OutcomeUnknown(
             f"STILL HELD: {left[0].quantity:+g} {left[0].contract}: {left[0].why}{more}", next_step=f"{what} again, or close it in TWS"
         )
+
+
+def _share(recorded: tuple[float | None, float] | None, quantity: float) -> float | None:
+    """What closing so much of a position brings, by its recorded value; None where that is not known."""
+    if recorded is None or recorded[0] is None or not recorded[1]:
+        return None
+    return recorded[0] * quantity / recorded[1]
 
 
 def _blocked(working: Sequence[WorkingOrder]) -> dict[int, str]:

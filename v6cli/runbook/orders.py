@@ -26,7 +26,7 @@ Gateway = Callable[[str, int | None], AbstractAsyncContextManager["Connection"]]
 TRADING, BY_HAND = 1, 0
 
 _COLUMNS = (
-    Column("order", kind="identity", title="id"),
+    Column("order", kind="identity", title="id", missing=""),
     Column("client", kind="integer", missing=""),
     Column("action"),
     Column("quantity", kind="quantity"),
