@@ -20,5 +20,5 @@ if __name__ == "__main__":
     if sys.argv[2:] == ["no-barrier"]:
         barrier.shut = lambda home: []
     for _ in sys.stdin:
-        kept = halt.tighten(Home(Path(sys.argv[1])), TradingState.HALTED, "a round", "ann", lambda: "nothing was ended")
+        kept = halt.tighten(Home(Path(sys.argv[1])), TradingState.HALTED, "a round", "ann", lambda: "nothing was ended").kept
         print(json.dumps({"returned": time.monotonic(), "kept": kept}), flush=True)
