@@ -344,7 +344,7 @@ def plan_table(stage: Stage, what: str, seen: Mirror | None) -> Table:
                     own.con_id,
                     quantity,
                     f"{'buying' if quantity < 0 else 'selling'} {abs(quantity):g}",
-                    _share(values.get(own.con_id), quantity),
+                    cash[-1],
                 )
             )
     notes = [f"cancelled first: {_order(one)}" for one in stage.resting]
