@@ -321,6 +321,32 @@ def test_no_descriptor_is_left_open(folder: Path) -> None:
     assert opened() == before
 
 
+def test_what_a_killed_process_opens_while_its_remains_are_cleared_away_is_closed(folder: Path) -> None:
+    opened: list[sqlite3.Connection] = []
+
+    async def victim() -> None:
+        async def waits() -> None:
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                opened.append(sqlite3.connect(folder / "late.db"))
+
+        await asyncio.gather(waits(), waits())
+
+    world = World(1)
+
+    async def act() -> None:
+        process = world.process("victim", victim)
+        await asyncio.sleep(1)
+        process.kill()
+
+    world.run(act)
+    assert len(opened) == 2
+    for database in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            database.execute("SELECT 1")
+
+
 PLAY = """
 import asyncio, sys
 from v6cli import clock

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVar
 
-from v6cli.simulator.world.processes import of_context
+from v6cli.simulator.world.processes import Process, of_context, running
 
+T = TypeVar("T")
 #: Timers this close to each other are due together: virtual time is a sum of floats.
 _RESOLUTION = 1e-9
 
@@ -53,7 +55,8 @@ class _Jump:
 class VirtualLoop(asyncio.BaseEventLoop):
     """The loop of a world. ``now`` is in seconds since it began, small enough for floats to tell microseconds apart.
 
-    There is one thread, and no descriptor is opened. ``problems`` are exceptions that nobody caught.
+    There is one thread, and no descriptor is opened. ``problems`` are exceptions that nobody caught, ``owners`` the processes whose
+    tasks there are.
     """
 
     def __init__(self) -> None:
@@ -62,10 +65,20 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = _Jump(self)
         self._clock_resolution = _RESOLUTION
         self.problems: list[dict[str, Any]] = []
+        self.owners: weakref.WeakKeyDictionary[asyncio.Task[Any], Process] = weakref.WeakKeyDictionary()
         self.set_exception_handler(lambda _loop, context: self.problems.append(context))
 
     def time(self) -> float:
         return self.now
+
+    def create_task(  # type: ignore[override]
+        self, coro: Coroutine[Any, Any, T], *, name: object = None, context: Context | None = None
+    ) -> asyncio.Task[T]:
+        task = super().create_task(coro, name=name, context=context)
+        owner = running() if context is None else of_context(context)
+        if owner is not None:
+            self.owners[task] = owner
+        return task
 
     def run_in_executor(self, _executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         """Run ``func`` here and now: with threads the order of things would be the machine's."""

@@ -11,13 +11,14 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar, copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from v6cli.simulator.world.files import Open
 
 if TYPE_CHECKING:
     from v6cli.simulator.world.pipes import End, Listener
 
+T = TypeVar("T")
 _RUNNING: ContextVar[Process | None] = ContextVar("process of a world", default=None)
 
 
@@ -91,8 +92,14 @@ class Process:
         """Let go of what was frozen, once nothing it does can matter any more. For the end of a world."""
         for frozen in self._frozen:
             with contextlib.suppress(BaseException):
-                frozen.throw()
+                self.in_its_place(frozen.throw)
         self._frozen.clear()
+
+    def in_its_place(self, act: Callable[[], T]) -> T:
+        """Do something as this process, dead or alive: what it opens meanwhile is this process's."""
+        context = copy_context()
+        context.run(_RUNNING.set, self)
+        return context.run(act)
 
     def _ended(self) -> None:
         """It came to its own end: connections and files that it left open are closed, as the kernel would."""

@@ -127,8 +127,10 @@ class World:
         for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             coroutine = task.get_coro()
+            owner = self._loop.owners.get(task)
+            close = coroutine.close if owner is None else functools.partial(owner.in_its_place, coroutine.close)
             with contextlib.suppress(BaseException):
-                coroutine.close()
+                close()
         for process in self.processes:
             process.open.forget()
 
