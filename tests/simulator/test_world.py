@@ -305,17 +305,26 @@ def test_no_descriptor_is_left_open(folder: Path) -> None:
 
     async def victim() -> None:
         lock = locks.try_hold(folder / "lock", "victim")
+        Store.commit()
         await asyncio.sleep(3600)
         lock.release()
+
+    class Store:
+        @staticmethod
+        def commit() -> None:
+            pass
 
     before = opened()
     for seed in range(20):
         world = World(seed)
+        world.seam(Store, "commit")
 
         async def act() -> None:
-            process = world.process("victim", victim)  # noqa: B023
+            process = world.process("victim", victim, dies_at=lambda _seam: seed % 2 == 0)  # noqa: B023
             await asyncio.sleep(1)
+            assert process.killed == (seed % 2 == 0) and not process.task.done()  # noqa: B023
             process.kill()
+            assert locks.try_hold(folder / "lock", "heir").release() is None
 
         world.run(act)
     assert opened() == before

@@ -21,10 +21,10 @@ class Open:
 
     def close(self) -> None:
         """Close everything, as the kernel does when a process ends: locks are free, transactions are rolled back."""
-        if self.descriptors:
+        if descriptors := list(self.descriptors):
             # The numbers stay taken: the program may still try to close them when its remains are cleared away.
             nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-            for descriptor in self.descriptors:
+            for descriptor in descriptors:
                 os.dup2(nothing, descriptor, inheritable=False)
             os.close(nothing)
         self._close_databases()
