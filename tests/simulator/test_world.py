@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -354,6 +356,35 @@ def test_what_a_killed_process_opens_while_its_remains_are_cleared_away_is_close
     for database in opened:
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
             database.execute("SELECT 1")
+
+
+def test_a_clean_up_that_awaits_is_not_left_suspended_in_what_a_killed_process_awaited() -> None:
+    inner: list[Any] = []
+
+    @contextlib.asynccontextmanager
+    async def service():
+        inner.append(waits())
+        await inner[-1]
+        yield
+
+    async def waits() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(1)
+
+    async def victim() -> None:
+        async with service():
+            pass
+
+    world = World(1)
+
+    async def act() -> None:
+        world.process("victim", victim)
+        await asyncio.sleep(1)
+
+    world.run(act)
+    assert [one.cr_frame for one in inner] == [None]
 
 
 PLAY = """

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import hashlib
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from random import Random
+from types import AsyncGeneratorType
 from typing import Any, TypeVar
 
 from v6cli import clock
@@ -21,6 +23,8 @@ from v6cli.simulator.world.processes import Process, running
 T = TypeVar("T")
 #: A Tuesday, a minute after the open in New York.
 START = datetime(2026, 11, 24, 14, 31, tzinfo=UTC)
+#: So many clean-ups that await, one around the other, are cleared away.
+_MOST_FINALLYS = 10
 
 
 class Blocked(RuntimeError):
@@ -126,13 +130,30 @@ class World:
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
-            coroutine = task.get_coro()
             owner = self._loop.owners.get(task)
-            close = coroutine.close if owner is None else functools.partial(owner.in_its_place, coroutine.close)
-            with contextlib.suppress(BaseException):
+            close = functools.partial(_close_inside_out, task.get_coro())
+            if owner is None:
                 close()
+            else:
+                owner.in_its_place(close)
         for process in self.processes:
             process.open.forget()
+
+
+def _close_inside_out(awaiting: Any) -> None:
+    """Close what a coroutine awaits before itself: closed from outside, a clean-up that awaits would be left suspended in it."""
+    chain: list[Any] = []
+    while awaiting is not None:
+        chain.append(awaiting)
+        awaiting = next(filter(None, (getattr(awaiting, name, None) for name in ("cr_await", "gi_yieldfrom", "ag_await"))), None)
+        if type(awaiting).__name__.startswith("async_generator_"):  # a step of a generator, which alone knows what it awaits
+            awaiting = next((one for one in gc.get_referents(awaiting) if isinstance(one, AsyncGeneratorType)), None)
+    for each in reversed(chain):
+        for _ in range(_MOST_FINALLYS):
+            with contextlib.suppress(BaseException):
+                if hasattr(each, "close"):
+                    each.close()
+                break
 
 
 @contextlib.contextmanager
