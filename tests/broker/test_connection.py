@@ -183,6 +183,33 @@ def test_a_late_end_is_not_taken_for_that_of_the_next_list(stage) -> None:
     stage(act)
 
 
+def test_lists_that_are_asked_for_at_once_wait_for_each_other(stage) -> None:
+    async def act(stage) -> None:
+        connection = await stage.connect("look")
+        client = connection.client
+        found = await asyncio.gather(client.all_open_orders(), client.own_open_orders(), client.positions(), client.positions())
+        assert found[:2] == [[], []] and len(found[2]) == len(found[3]) > 0
+        await connection.close()
+
+    stage(act)
+
+
+def test_a_gateway_that_was_logged_in_anew_to_another_account_is_not_believed(stage) -> None:
+    async def act(stage) -> None:
+        connection = await stage.connect("look")
+        await connection.must_reach_ib()
+        stage.gateway.faults.set("second-account")
+        await asyncio.gather(connection.must_reach_ib(), connection.must_reach_ib())
+        stage.gateway.faults.set("other-account", id="DU5550001")
+        with pytest.raises(GatewayUnavailable, match="manages DU5550001, DU7654321 now: it says nothing of DU1234567"):
+            await connection.must_reach_ib()
+        stage.gateway.faults.clear_all()
+        await connection.must_reach_ib()
+        await connection.close()
+
+    stage(act)
+
+
 def test_farms_are_broken_and_mended_one_by_one(stage) -> None:
     async def act(stage) -> None:
         connection = await stage.connect("look")

@@ -173,6 +173,19 @@ def test_a_gateway_that_has_lost_ib_is_not_believed(trading: Any) -> None:
     trading(act)
 
 
+def test_a_gateway_that_manages_another_account_now_does_not_prove_an_order_dead(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        working = await at.desk.place(await at.sells(limit=999.0))
+        assert await working.ended(0.3) is None
+        at.stage.gateway.faults.set("other-account")
+        with pytest.raises(GatewayUnavailable, match="manages"):
+            await working.asked()
+        at.stage.gateway.faults.clear_all()
+        assert await working.asked() is None and at.state == "open"
+
+    trading(act)
+
+
 def test_an_order_does_not_queue_behind_what_a_gateway_does_not_read(trading: Any) -> None:
     async def act(at: Trading) -> None:
         recorded = await at.sells()

@@ -58,9 +58,12 @@ class Connection:
         return not self._link_lost and await self.client.reaches_ib()
 
     async def must_reach_ib(self) -> None:
-        """Raise GatewayUnavailable where the gateway answers from memory alone, so that its word is not taken for IB's."""
+        """Raise GatewayUnavailable where the gateway's word is not IB's of this account: it answers from memory, or for others."""
         if not await self.reaches_ib():
             raise GatewayUnavailable("the gateway has lost its connection to IB: what it says of account and orders may be old")
+        managed = await self.client.managed_accounts()
+        if self.account not in managed:
+            raise GatewayUnavailable(f"the gateway manages {', '.join(managed)} now: it says nothing of {self.account} any more")
 
     def _hear(self, _request: int, meaning: Meaning, text: str) -> None:
         farm = text.rsplit(":", 1)[-1].strip()

@@ -8,7 +8,9 @@ empty: the library itself only logs a missing answer and goes on with nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -21,7 +23,7 @@ from v6cli.errors import GatewayUnavailable
 
 T = TypeVar("T")
 Message = Callable[[int, Meaning, str], None]
-ORDER_STATUS = 3  # the message id
+ORDER_STATUS, MANAGED_ACCOUNTS = 3, 15  # message ids
 
 
 class OrderStatus(NamedTuple):
@@ -89,6 +91,8 @@ class Client:
         self._listeners: list[Message] = []
         self._status_listeners: list[Callable[[OrderStatus], None]] = []
         self._owed: set[str] = set()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._accounts_asked: deque[asyncio.Future[list[str]]] = deque()
         self._subscribed_to_account = False
         self._ib = self.library.IB()
         self._ib.RaiseRequestErrors = True
@@ -100,6 +104,7 @@ class Client:
         # The library keeps what it makes of a status, not the message: the messages are heard before it.
         decoder = self._ib.client.decoder
         decoder.handlers[ORDER_STATUS] = self._hearing_status(decoder.handlers[ORDER_STATUS])
+        decoder.handlers[MANAGED_ACCOUNTS] = self._hear_accounts
 
     async def connect(self, host: str, port: int, client_id: int) -> None:
         """Handshake and login. Raises GatewayUnavailable, ClientIdInUse; leaves nothing open when it fails."""
@@ -171,9 +176,13 @@ class Client:
     async def ask(self, what: str, request: Callable[[], Awaitable[T]], *, list_of: str = "") -> T:
         """One request awaited to its End. Raises NoAnswer, RequestRefused, GatewayUnavailable; ``what`` names the answer.
 
-        ``list_of`` marks answers that carry no id of their request: while one of them has not ended its End may still come and would
-        be taken for the next one's, so no other is asked for on this connection.
+        ``list_of`` marks answers that carry no id of their request: each waits until the one before it has ended. Where that one's End
+        did not come in time it may still come, and would be taken for the next one's, so no other is asked for on this connection.
         """
+        async with self._turns[list_of] if list_of else contextlib.nullcontext():
+            return await self._ask(what, request, list_of)
+
+    async def _ask(self, what: str, request: Callable[[], Awaitable[T]], list_of: str) -> T:
         if list_of in self._owed:
             raise GatewayUnavailable(f"{what}: an earlier answer on this connection has not ended, so that none can be believed any more")
         await self.bucket.take()
@@ -284,6 +293,17 @@ class Client:
         """The gateway's clock, in UTC; also the proof that it still answers."""
         return await self.ask("current time", self._ib.reqCurrentTimeAsync)
 
+    async def managed_accounts(self) -> list[str]:
+        """The accounts that the gateway manages now: it may have been logged in anew since this connection was made."""
+
+        def request() -> asyncio.Future[list[str]]:
+            answer: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+            self._accounts_asked.append(answer)
+            self._ib.client.reqManagedAccts()
+            return answer
+
+        return await self.ask("managed accounts", request)
+
     async def reaches_ib(self) -> bool:
         """Whether IB itself answers: positions, orders and account the gateway tells from memory, symbols it has to ask for."""
         try:
@@ -345,6 +365,11 @@ class Client:
                 listener(said)
 
         return hear
+
+    def _hear_accounts(self, fields: list[str]) -> None:
+        """Answers come in the order of the requests: one that was not waited for is not taken for the next one's."""
+        if self._accounts_asked and not (asked := self._accounts_asked.popleft()).done():
+            asked.set_result([name for name in fields[2].split(",") if name])
 
     def _on_message(self, request: int, code: int, text: str, _contract: Any) -> None:
         meaning = classify(code, text)
