@@ -10,11 +10,13 @@ import msgspec
 import pytest
 
 from v6cli import clock, control, latch, locks
+from v6cli.broker.account import position_sizes
 from v6cli.errors import BadInput, GatewayUnavailable, OutcomeUnknown, Refused
 from v6cli.latch import TradingState
 from v6cli.models import Contract, Order
 from v6cli.runbook import senders
 from v6cli.state import alerts, intents
+from v6cli.trading import loop
 from v6cli.trading.loop import SERVICE, Trading
 
 from .conftest import Trading as Desk
@@ -195,6 +197,31 @@ def test_it_settles_what_a_dead_close_left_under_its_own_id(service: Any, tradin
         await own.start()
         await own.until(lambda: not intents.unsettled(own.stage.state), "it is settled")
         assert not [order for order in own.stage.gateway.book.alive if order.client_id == 90]
+
+    service(act)
+
+
+def test_it_settles_what_a_close_leaves_that_dies_while_it_runs(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has the client id meanwhile keeps nothing up: what opens is cancelled as soon as trading is not active."""
+    monkeypatch.setattr(loop, "ASK_EVERY", 0.2)
+
+    async def act(own: Service) -> None:
+        await own.start()
+        asked = own.executes(limit=near(own, 0.9))
+        await own.until(lambda: own.alive, "the order rests")
+        connection = await own.stage.connect("closing")
+        dead = Desk(own.stage, connection)
+        other = next(one for one in own.stage.gateway.account.holdings.values() if one.contract.is_option and one.quantity > 0).contract
+        order = Order("DU1234567", other, "SELL", 1, 999.0)
+        held = await position_sizes(connection)
+        turn = intents.turn(own.stage.state)
+        await dead.desk.place(intents.claim_close(own.stage.state, order, "dead", 90, dead.desk.next_order_id(), "close", held, turn))
+        await asyncio.sleep(0.5)  # it waits for the client id
+        latch.tighten(own.stage.home, HALTED, "enough", "ann")
+        assert (await asked)["ending"] == "cancelled"
+        await connection.close()
+        await own.until(lambda: not intents.unsettled(own.stage.state), "it is settled")
+        assert not own.stage.gateway.book.alive
 
     service(act)
 

@@ -104,6 +104,7 @@ class Trading:
         self._settled.set_result(desk)
         self._failures = 0
         asked = float("-inf")
+        others = asyncio.ensure_future(self._settle_what_others_leave(desk))
         try:
             while desk.connection.client.connected:
                 await self._hold_to_the_latch(desk)
@@ -118,6 +119,9 @@ class Trading:
         except asyncio.CancelledError:
             await self._take_back(desk)
             raise
+        finally:
+            others.cancel()
+            await asyncio.gather(others, return_exceptions=True)
 
     async def _settle_what_was_left(self, desk: Desk) -> None:
         """Find out what became of open orders, and follow those that work; two of one intent are both cancelled."""
@@ -131,7 +135,15 @@ class Trading:
                     await orders.cancel(desk.connection, one)
             else:
                 log.info("%s: %s", verdict.intent.order_refs[-1], verdict.ending)
-        await self._settle_what_others_left(desk)
+
+    async def _settle_what_others_leave(self, desk: Desk) -> None:
+        """Again and again, beside the watch: the client id of one that has died may be taken for a while, and a halt does not wait for it."""
+        while True:
+            try:
+                await self._settle_what_others_left(desk)
+            except (Refused, GatewayUnavailable, CannotWrite) as error:
+                log.warning("what others left is not settled yet: %s", error.message)
+            await clock.pause(ASK_EVERY)
 
     async def _settle_what_others_left(self, desk: Desk) -> None:
         """The open intents of runs that have ended under other client ids, asked for under each one's own, if nobody has it."""
@@ -147,7 +159,7 @@ class Trading:
                 continue  # whoever has it settles them
             try:
                 for verdict in await resolve.resolve(connection, self._state, desk.zone):
-                    for one in verdict.alive:
+                    for one in verdict.alive if not locks.lives(self._home, verdict.intent.run) else ():
                         await orders.cancel(connection, one)
                 await resolve.resolve(connection, self._state, desk.zone)
             finally:
