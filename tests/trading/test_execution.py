@@ -222,3 +222,12 @@ def test_ids_that_a_gateway_issues_anew_do_not_modify_an_order_that_works(tradin
         assert at.desk.next_order_id() > working
 
     trading(act)
+
+
+def test_a_connection_that_is_gone_has_no_order_id(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        await at.connection.close()
+        with pytest.raises(GatewayUnavailable, match="no order id"):
+            at.desk.next_order_id()
+
+    trading(act)

@@ -315,8 +315,10 @@ class Client:
     def next_order_id(self, above: int = 0) -> int:
         """An order id that this client id has not used: above ``above``, and above what the gateway has listed on this connection.
 
-        A gateway may issue low ids anew, and an order under the id of one that works would modify that.
+        A gateway may issue low ids anew, and an order under the id of one that works would modify that. Raises GatewayUnavailable.
         """
+        if not self.connected:
+            raise GatewayUnavailable("there is no order id: the connection to the gateway is closed")
         self._ib.client.updateReqId(above + 1)
         return int(self._ib.client.getReqId())
 

@@ -99,7 +99,7 @@ class Desk:
         self.heard = Heard(connection)
 
     def next_order_id(self) -> int:
-        """An order id that no order of this client id has had."""
+        """An order id that no order of this client id has had. Raises GatewayUnavailable."""
         return self.connection.client.next_order_id(intents.last_order_id(self.state, self.connection.client_id))
 
     async def place(self, recorded: RecordedIntent) -> Working:
