@@ -107,7 +107,7 @@ def _held_for_dead() -> Iterator[Patch]:
 
 
 def _ids_of_the_gateway() -> Iterator[Patch]:
-    yield execution.Desk, "next_order_id", lambda self: int(self.connection.client._ib.client.getReqId())
+    yield execution.Desk, "next_order_id", lambda self: self.connection.client.next_order_id()
 
 
 async def _nothing(*_how: Any) -> None:

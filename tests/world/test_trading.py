@@ -26,7 +26,7 @@ TO_MEET = [
 TWICE = 20
 MOST_SEEDS = 400
 #: Bugs that few seeds meet.
-RARE = {"takes its proof under another client id", "takes a held order for dead", "takes order ids as the gateway issues them"}
+RARE = {"reads the latch before the token", "takes a held order for dead", "takes order ids as the gateway issues them"}
 
 
 @pytest.mark.seeds(160, 4000)
