@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import shutil
 import tempfile
@@ -9,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from v6cli import latch, permits
+from v6cli import events, latch, permits
+from v6cli.broker.connection import connect
 from v6cli.errors import BadInput
 from v6cli.home import Home
 from v6cli.install import new_home
@@ -95,3 +99,40 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], says: str) -> N
 
 def test_nothing_that_fits_is_said(demo: Demo) -> None:
     assert "nothing that is held fits v6 close ZZZ" in demo.v6("close", "ZZZ", "--yes", check=65).stderr
+
+
+def test_a_combo_of_somebody_else_that_will_not_go_keeps_its_symbol_from_being_closed(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its legs are not told: closing beside it could close the same twice."""
+    monkeypatch.setattr(close_all, "CONFIRMED_WITHIN", 0.5)
+
+    async def act(prepared: Any) -> None:
+        quick = msgspec.structs.replace(prepared.settings.closing, dwell=0.2, steps=1, percent=1.0, lag=1.0)
+        prepared.settings = msgspec.structs.replace(prepared.settings, closing=quick)
+
+        @contextlib.asynccontextmanager
+        async def gateway(role: str, client_id: int | None = None) -> Any:
+            connection = await connect(prepared.settings, prepared.home, role, events.ignore, client_id=client_id)
+            yield connection
+            await connection.close()
+
+        legs = [one.contract for one in prepared.gateway.account.holdings.values() if one.contract.symbol == "SPY"][:2]
+        async with gateway("cancel", 55) as other:
+            library = other.client.library
+            combo = library.Bag(symbol="SPY", exchange="SMART", currency="USD")
+            combo.comboLegs = [library.ComboLeg(conId=own.con_id, ratio=1, action="BUY", exchange="SMART") for own in legs]
+            other.client.place(other.client.next_order_id(), combo, library.LimitOrder("BUY", 1, 0.01, account="DU1234567"))
+            async with asyncio.timeout(5):
+                while not prepared.gateway.book.alive:
+                    await asyncio.sleep(0.02)
+            prepared.gateway.faults.set("stuck-cancelling")
+            given: dict[str, Any] = {"cap": None, "market": True, "queue": False, "timeout": None, "limits": ()}
+            wish = close_all.wish(quick, "v6 close-all", **given)
+            closing = close_all.CloseAll(prepared.home, prepared.settings, prepared.state, wish, "run", gateway)
+            await closing.look()
+            left = await closing.carry_out(events.ignore)
+        spy = {one.contract.con_id for one in left if one.contract.symbol == "SPY"}
+        assert spy == {con_id for con_id, one in prepared.gateway.account.holdings.items() if one.contract.symbol == "SPY"}
+        assert all("still works (PendingCancel)" in one.why for one in left if one.contract.symbol == "SPY")
+        assert not any(one.contract.symbol == "QQQ" for one in left)
+
+    stage(act)

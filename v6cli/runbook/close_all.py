@@ -43,6 +43,7 @@ CONFIRMED_WITHIN = 15.0  # wall seconds for a cancel
 AGAIN_AFTER = 2.0  # wall seconds before a lost connection is made anew
 
 
+Blocked = tuple[WorkingOrder, str]  # an order that could not be cancelled, and why
 Gateway = Callable[[str, int | None], AbstractAsyncContextManager[Connection]]
 
 
@@ -131,8 +132,7 @@ class CloseAll:
         working = await orders.working(connection)
         await connection.must_reach_ib()
         plan = flatten.plan(held, self.wish.chooses)
-        mine = set(plan.sizes)
-        resting = [one for one in working if self.wish.everything or one.contract.con_id in mine or _may_touch(one, plan)]
+        resting = [one for one in working if self.wish.everything or any(_touches(one, part) for part in plan.parts)]
         return Stage(plan, tuple(resting), tuple(connection.client.accounts))
 
     def agree(self, ask: Callable[[str], str] | None, *, yes: bool, typed: str) -> None:
@@ -206,28 +206,25 @@ class CloseAll:
             blocked = await self._clear_the_way(connection, report)
             stage = await self._look(connection)
             self._check_grown(stage.plan)
-            parts = [part for part in stage.plan.parts if not any(own.con_id in blocked for own, _ in part.legs)]
-            left = [
-                Left(own, size, blocked[own.con_id])
-                for part in stage.plan.parts
-                if part not in parts
-                for own, size in part.legs
-                if own.con_id in blocked
+            in_the_way = [
+                (part, why) for part in stage.plan.parts if (why := next((why for one, why in blocked if _touches(one, part)), ""))
             ]
-            left += await self._close(desk, parts, report)
+            left = [Left(own, size, why) for part, why in in_the_way for own, size in part.legs]
+            free = [part for part in stage.plan.parts if not any(part is one for one, _ in in_the_way)]
+            left += await self._close(desk, free, report)
             return await self._confirm(connection, left)
 
-    async def _clear_the_way(self, connection: Connection, report: Report) -> dict[int, str]:
-        """Cancel what works on these contracts and settle what was left open; contracts that cannot be closed for it, with why."""
+    async def _clear_the_way(self, connection: Connection, report: Report) -> list[Blocked]:
+        """Cancel what works on these contracts and settle what was left open; the orders that still work, each with why."""
         stage = await self._look(connection)
-        blocked: dict[int, str] = {}
+        blocked: list[Blocked] = []
         if stage.resting:
             report(Note(f"cancelling {count(len(stage.resting), 'order')}"))
-            blocked = await (self._cancel_everything(connection) if self.wish.everything else self._cancel_each(stage.resting))
+            blocked = await (self._cancel_everything(connection) if self.wish.everything else self._cancel_each(connection, stage.resting))
         await self._settle(connection, report)
         return blocked
 
-    async def _cancel_everything(self, connection: Connection) -> dict[int, str]:
+    async def _cancel_everything(self, connection: Connection) -> list[Blocked]:
         await orders.cancel_everything(connection)
         deadline = clock.monotonic() + CONFIRMED_WITHIN
         while working := await orders.working(connection):
@@ -235,18 +232,18 @@ class CloseAll:
                 break
             await clock.pause(0.25)
         await connection.must_reach_ib()
-        return _blocked(working)
+        return [(one, f"order {one.perm_id} of client {one.client_id} still works ({one.status})") for one in working]
 
-    async def _cancel_each(self, resting: Sequence[WorkingOrder]) -> dict[int, str]:
+    async def _cancel_each(self, connection: Connection, resting: Sequence[WorkingOrder]) -> list[Blocked]:
         """A subset is cancelled by its owners: a global cancel would take the rest, too."""
-        blocked: dict[int, str] = {}
+        blocked: list[Blocked] = []
         for one in resting:
-            if one.client_id == 90:
+            if one.client_id == connection.client_id:
                 continue  # of an earlier run of this: settled under its own id
             try:
                 await of_orders.cancel(self.home, self._gateway, one)
             except V6Error as error:
-                blocked |= {one.contract.con_id: f"an order of client {one.client_id} rests on it: {error.message}"}
+                blocked.append((one, f"an order of client {one.client_id} rests on it: {error.message}"))
         return blocked
 
     async def _settle(self, connection: Connection, report: Report) -> None:
@@ -388,13 +385,11 @@ def _share(recorded: tuple[float | None, float] | None, quantity: float) -> floa
     return recorded[0] * quantity / recorded[1]
 
 
-def _blocked(working: Sequence[WorkingOrder]) -> dict[int, str]:
-    return {one.contract.con_id: f"order {one.perm_id} of client {one.client_id} still works ({one.status})" for one in working}
-
-
-def _may_touch(order: WorkingOrder, plan: Plan) -> bool:
-    """Whether an order may be of these positions: a combo does not tell its legs here, so its symbol decides."""
-    return order.contract.kind == "BAG" and any(part.symbol == order.contract.symbol for part in plan.parts)
+def _touches(order: WorkingOrder, part: Part) -> bool:
+    """Whether an order may change these positions: a combo does not tell its legs here, so its symbol decides."""
+    if order.contract.kind == "BAG":
+        return part.symbol == order.contract.symbol
+    return any(own.con_id == order.contract.con_id for own, _ in part.legs)
 
 
 def _is(own: Contract, text: str) -> bool:
