@@ -348,15 +348,20 @@ class App:
         self.output.show(close_all.plan_table(stage, closing.wish.what, self.look_up(mirror.read)))
 
     def close_positions(self, closing: CloseAll) -> list[Left]:
-        """Carry it out with its progress shown, then bring what changed into lake and state; what is left open."""
-        from v6cli.runbook import sync
+        """Carry it out with its progress shown, keep what came of it, and sync; what is left open.
+
+        Neither a record nor a sync that fails keeps that from being told.
+        """
+        from v6cli.runbook import close_all, sync
 
         with self.output.live(closing.wish.what) as report:
             left = self.run(closing.carry_out(report))
-            closing.end()
-            done = self.ask(sync.once(self.home, self.settings, self.state, report, dry_run=False, force=True))
-        if isinstance(done, str):
-            self.output.note(f"the sync after it failed: {done}; next: v6 sync --force")
+            self.record(closing.wish.how.purpose, close_all.code(left), close_all.evidence(left))
+            try:
+                closing.end()
+                self.run(sync.once(self.home, self.settings, self.state, report, dry_run=False, force=True))
+            except V6Error as error:
+                self.output.note(f"the sync after it failed: {error.message}; next: v6 sync --force")
         return left
 
     def silence(self) -> str:

@@ -22,7 +22,7 @@ from v6cli.install import new_home
 from v6cli.latch import TradingState
 from v6cli.runbook import close_all
 from v6cli.settings import builtin
-from v6cli.state import intents
+from v6cli.state import intents, runs
 from v6cli.state.database import open_read_only
 
 from ..conftest import Demo, free_port
@@ -59,7 +59,7 @@ def test_one_thing_is_closed_and_then_everything(trading: Demo) -> None:
     assert "SPY" in done.stdout and state_of(trading.home) is TradingState.ACTIVE and held(trading) == before
 
     # One symbol, while v6-trading runs: nothing else is touched, and the trading state is as it was.
-    assert "flat" in trading.v6("close", "SPY", "--yes", check=0).stdout
+    assert "flat" in trading.v6("close", "SPY", "--market", "--yes", check=0).stdout
     after = held(trading)
     assert after == {name: size for name, size in before.items() if not name.startswith("SPY ")}
     assert state_of(trading.home) is TradingState.ACTIVE and permits.standing(trading.home) == []
@@ -71,7 +71,7 @@ def test_one_thing_is_closed_and_then_everything(trading: Demo) -> None:
     done = trading.v6("close-all", check=77)
     assert "nobody to ask" in done.stderr and state_of(trading.home) is TradingState.REDUCING and held(trading) == after
 
-    done = trading.v6("close-all", "--yes", timeout=200)
+    done = trading.v6("close-all", "--market", "--yes", timeout=200)
     left = held(trading)
     assert done.returncode == (75 if left else 0), done.stdout + done.stderr
     reasons = ("left to expire", "no quote of", "it may cover")
@@ -82,14 +82,22 @@ def test_one_thing_is_closed_and_then_everything(trading: Demo) -> None:
     services = json.loads(trading.v6("services", "status", "-o", "json", check=0).stdout)["rows"]
     assert {row["service"]: row["state"] for row in services}["v6-trading"] == "stopped"
 
+    with open_read_only(trading.home) as state:
+        recorded = runs.last(state, "close-all")
+        assert recorded is not None and recorded.exit_code == done.returncode and len(recorded.evidence) == len(left)
+
     # Again: what is left is what is left, and nothing else happens.
-    again = trading.v6("emergency", "close-all", "--yes", timeout=200)
+    again = trading.v6("emergency", "close-all", "--market", "--yes", timeout=200)
     assert again.returncode == done.returncode and held(trading) == left
 
 
 @pytest.mark.parametrize(("options", "says"), [
     ({"cap": 2.0}, "--cap 2 is no share"),
     ({"limits": ("SPY=3",)}, "is not CONTRACT=PRICE"),
+    ({"limits": ("5=-1",)}, "is not CONTRACT=PRICE"),
+    ({"limits": ("5=nan",)}, "is not CONTRACT=PRICE"),
+    ({"timeout": 0.0}, "--timeout 0 is no time"),
+    ({"timeout": float("inf")}, "--timeout inf is no time"),
 ])  # fmt: skip
 def test_what_makes_no_sense_is_refused(options: dict[str, Any], says: str) -> None:
     given: dict[str, Any] = {"cap": None, "market": False, "queue": False, "timeout": None, "limits": ()}

@@ -55,7 +55,7 @@ def said_of_each(stdout: str, left: dict[str, float]) -> bool:
 
 def killed_after(demo: Demo, seconds: float) -> int:
     """Begin a close-all and kill it; its exit code, -9 where it was killed in time."""
-    argv = [sys.executable, "-P", "-m", "v6cli", "--home", str(demo.home), "close-all", "--yes"]
+    argv = [sys.executable, "-P", "-m", "v6cli", "--home", str(demo.home), "close-all", "--market", "--yes"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with (demo.home.root / "said").open("ab") as said, subprocess.Popen(argv, stdout=said, stderr=said, env=environment) as process:
         try:
@@ -80,7 +80,7 @@ def test_killed_at_any_instant_it_is_ended_by_the_next_run(trading: Demo, seed: 
         last = now
         assert permits.standing(trading.home) == [], "a permit outlives its run"
     assert -9 in codes and set(codes) <= {-9, 0, 75}, (codes, (trading.home.root / "said").read_text())
-    done = trading.v6("close-all", "--yes", "-o", "json", timeout=250)
+    done = trading.v6("close-all", "--market", "--yes", "-o", "json", timeout=250)
     left = held(trading)
     assert done.returncode == (75 if left else 0), done.stdout + done.stderr
     assert said_of_each(done.stdout, left), done.stdout + done.stderr

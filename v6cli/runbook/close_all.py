@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from math import fsum
+from math import fsum, inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -39,6 +39,7 @@ from v6cli.trading.flatten import Flatten, How, Left, Part, Plan
 from v6cli.trading.holdings import Holdings
 
 NEXT = "next: v6 positions; trading stays halted until v6 resume --reason TEXT"
+LONGEST_TIMEOUT = 86_400.0  # seconds
 CONFIRMED_WITHIN = 15.0  # wall seconds for a cancel
 AGAIN_AFTER = 2.0  # wall seconds before a lost connection is made anew
 
@@ -87,16 +88,21 @@ def _how(own: Closing, purpose: str, *, cap: float | None, market: bool, queue: 
     changes = {name: value for name, value in (("percent", cap), ("timeout", timeout)) if value is not None}
     if cap is not None and not 0 < cap <= 1:
         raise BadInput(f"--cap {cap:g} is no share: 0.2 lets a price go a fifth of the legs' middles away")
-    typed = {}
-    for each in limits:
-        con_id, _, price = each.partition("=")
-        try:
-            typed[int(con_id)] = float(price)
-        except ValueError:
-            raise BadInput(
-                f"--limit {each!r} is not CONTRACT=PRICE", next_step="--limit 756733=1.25, the contract as the plan shows it"
-            ) from None
-    return How(msgspec.structs.replace(own, **changes), market, queue, purpose, typed)
+    if timeout is not None and not 0 < timeout <= LONGEST_TIMEOUT:
+        raise BadInput(f"--timeout {timeout:g} is no time to close anything in: up to {LONGEST_TIMEOUT:g} seconds")
+    return How(msgspec.structs.replace(own, **changes), market, queue, purpose, dict(map(_typed_limit, limits)))
+
+
+def _typed_limit(text: str) -> tuple[int, float]:
+    """A contract and the price that the operator gives for it. Raises BadInput."""
+    con_id, _, price = text.partition("=")
+    try:
+        typed = int(con_id), float(price)
+    except ValueError:
+        typed = 0, 0.0
+    if not 0 < typed[1] < inf:
+        raise BadInput(f"--limit {text!r} is not CONTRACT=PRICE", next_step="--limit 756733=1.25, the contract as the plan shows it")
+    return typed
 
 
 class CloseAll:
@@ -189,14 +195,15 @@ class CloseAll:
                         report(Note(f"{error.message}: once more in {AGAIN_AFTER:g} s"))
                         await clock.pause(AGAIN_AFTER)
         except TimeoutError:
-            raise OutcomeUnknown(
-                f"not finished within {self.wish.how.own.timeout:g} s; its orders were cancelled",
-                next_step=f"v6 orders, then {self.wish.what} again",
-            ) from None
+            raise self._not_finished(f"not finished within {self.wish.how.own.timeout:g} s") from None
         except GatewayUnavailable as error:
-            sent = [one.order_refs[-1] for one in intents.of_run(self._state, self._run) if one.state == "open"]
-            may = f"; these orders may still work: {', '.join(sent)}" if sent else ""
-            raise OutcomeUnknown(f"not finished: {error.message}{may}", next_step=f"v6 orders, then {self.wish.what} again") from error
+            raise self._not_finished(f"not finished: {error.message}") from error
+
+    def _not_finished(self, why: str) -> OutcomeUnknown:
+        """Why it ended early, with the orders of this run whose end is not known."""
+        sent = [one.order_refs[-1] for one in intents.of_run(self._state, self._run) if one.state in {"open", "unknown"}]
+        may = f"these orders may still work: {', '.join(sent)}" if sent else "none of its orders works any more"
+        return OutcomeUnknown(f"{why}; {may}", next_step=f"v6 orders, then {self.wish.what} again")
 
     async def _attempt(self, report: Report) -> list[Left]:
         """One connection's worth of it."""
@@ -362,6 +369,11 @@ def left_table(left: Sequence[Left], what: str) -> Table:
     rows = [(str(one.contract), one.contract.con_id, one.quantity, one.why) for one in left]
     verdict = f"{count(len(rows), 'position')} left" if rows else "flat"
     return Table("v6.close-outcome/1", what, columns, rows, as_of=clock.now(), verdict=verdict, empty="nothing of it is held any more")
+
+
+def code(left: Sequence[Left]) -> int:
+    """The exit code of a closing that came to its end."""
+    return OutcomeUnknown.exit_code if left else 0
 
 
 def evidence(left: Sequence[Left]) -> list[dict[str, object]]:
