@@ -46,6 +46,7 @@ def command(app: App, symbol: str, strategy: str, account: str, yes: bool, dry_r
         app.show_plan(app.closing(wish, ""))
         return
     halt.tighten(app.home, TradingState.REDUCING, wish.what, app.operator, app.silence)
+    app.output.note(halt.said(latch.read(app.home)))
     with app.journaled(), app.alone("close-all"):
         app.say_where()
         closing = app.closing(wish, app.run_of_this)

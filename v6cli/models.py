@@ -35,7 +35,7 @@ class Contract(Struct, frozen=True):
 
     def __str__(self) -> str:
         if not self.is_option:
-            return self.symbol
+            return f"{self.symbol} combo" if self.kind == "BAG" else self.symbol
         expiry = self.expiry.isoformat() if self.expiry else "?"
         strike = "?" if self.strike is None else f"{self.strike:g}"
         return f"{self.trading_class or self.symbol} {expiry} {strike}{self.right or '?'}"

@@ -306,6 +306,7 @@ class CloseAll:
                 "stopped, and these orders may still work: " + ", ".join(working.recorded.order_ref for working in alive),
                 next_step="v6 orders",
             )
+        report(Note(f"none of them works any more{self._stays()}; {self.wish.what} again goes on where it was"))
 
     async def _confirm(self, connection: Connection, left: Sequence[Left]) -> list[Left]:
         """What is really left, from positions asked for anew."""

@@ -137,7 +137,7 @@ def filled_of(order: Order, fills: Iterable[Fill], refs: set[str]) -> float:
 def describe(order: Order) -> str:
     """An order in words: ``SELL 2 SPY 2026-12-18 600C at 1.25``."""
     price = "at the market" if order.limit is None else f"at {order.limit:g}"
-    return f"{order.action} {order.quantity:g} {order.contract}{' combo' if order.legs else ''} {price}"
+    return f"{order.action} {order.quantity:g} {order.contract} {price}"
 
 
 def _midnight_between(earlier: datetime, later: datetime, zone: tzinfo) -> bool:
