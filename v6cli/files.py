@@ -73,36 +73,28 @@ def durable_file(path: Path) -> Iterator[BinaryIO]:
 
     Raises CannotWrite, also where ``path`` is there already.
     """
-    private_folder(path.parent)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        if path.exists():
-            raise CannotWrite(f"{path} is there already: nothing was replaced")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(descriptor)
-            draft.rename(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
-    except OSError as error:
-        raise CannotWrite(f"cannot write {path}: {error.strerror}") from error
+    if path.exists():
+        raise CannotWrite(f"{path} is there already: nothing was replaced")
+    with _durably_in_place(path) as file:
+        yield file
 
 
 def write_durably(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content`` at once: after a crash it is the old file or the new one. Raises CannotWrite."""
+    with _durably_in_place(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def _durably_in_place(path: Path) -> Iterator[BinaryIO]:
+    """A private draft that takes the place of ``path`` once it is on the disk, and its name with it."""
     private_folder(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, FILE_MODE)
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(descriptor)
             draft.replace(path)
