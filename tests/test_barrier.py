@@ -79,6 +79,14 @@ def test_a_permit_ends_with_its_run_or_its_file(demo_home: Home) -> None:
     second.end()
 
 
+def test_what_a_dead_run_leaves_is_cleared_away_by_the_next(demo_home: Home, run: locks.Run) -> None:
+    dead = locks.begin_run(demo_home, "v6 close-all")
+    permits.grant(demo_home, dead.identity, "v6 close-all", [])
+    dead.end()
+    permits.grant(demo_home, run.identity, "v6 close SPY", [])
+    assert [path.name for path in demo_home.latch.iterdir()] == [f"permit-{run.identity}"]
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"run": "x", "what": "y", "halts": []'])
 def test_a_permit_that_is_half_written_permits_nothing(demo_home: Home, run: locks.Run, content: bytes) -> None:
     known = latch.tighten(demo_home, HALTED, "runaway", "ann")

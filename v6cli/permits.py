@@ -6,6 +6,7 @@ file is gone, or a halt stands that it does not name: so a halt stops a flatten,
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 
@@ -29,9 +30,10 @@ class Permit(Struct, frozen=True):
 
 
 def grant(home: Home, run: str, what: str, halts: Iterable[Mark]) -> Permit:
-    """Let a living run pass these halts, durably. Raises CannotWrite."""
+    """Let a living run pass these halts, durably; what runs left that have ended is cleared away. Raises CannotWrite."""
     import msgspec
 
+    _sweep(home)
     permit = Permit(run, what, tuple(mark.name for mark in halts if mark.state is TradingState.HALTED))
     try:
         descriptor = os.open(home.latch / f"{PREFIX}{run}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
@@ -74,6 +76,13 @@ def standing(home: Home) -> list[Permit]:
         return []
     found = [_written(home, name.removeprefix(PREFIX)) for name in names]
     return [permit for permit in found if permit is not None and locks.lives(home, permit.run)]
+
+
+def _sweep(home: Home) -> None:
+    with contextlib.suppress(OSError):  # a void permit is in nobody's way
+        for path in home.latch.iterdir():
+            if path.name.startswith(PREFIX) and not locks.lives(home, path.name.removeprefix(PREFIX)):
+                path.unlink(missing_ok=True)
 
 
 def _written(home: Home, run: str) -> Permit | None:
