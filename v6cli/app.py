@@ -268,12 +268,9 @@ class App:
 
     async def working_orders(self) -> Sequence[WorkingOrder]:
         """The orders of every client that work at the gateway now. Raises GatewayUnavailable."""
-        from v6cli.broker.orders import working
+        from v6cli.runbook import orders
 
-        async with self.gateway("look") as connection:
-            found = await working(connection)
-            await connection.must_reach_ib()
-            return found
+        return await orders.listed(self.gateway)
 
     def show_still_working(self) -> None:
         """Show the orders that work at the gateway, or say why that is unknown; within two seconds."""
