@@ -12,15 +12,18 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from v6cli import clock, resets
-from v6cli.errors import BadConfiguration, UsageError
+from v6cli.errors import BadConfiguration, CannotWrite, UsageError
 from v6cli.files import write_durably
 from v6cli.home import Home
+
+if TYPE_CHECKING:
+    from logging import Logger
 
 PACKAGED = Path(__file__).parent / "config"
 PROFILES = ("demo", "paper", "live")
@@ -258,6 +261,27 @@ def last(home: Home) -> Settings | None:
         return msgspec.json.decode((home.run / "settings.last.json").read_bytes(), type=Settings)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def fresh(home: Home, in_force: Settings, log: Logger) -> Settings:
+    """What a service goes on with: the settings as they are now, in force and remembered, or ``in_force`` where they are the same.
+
+    Ones that cannot be used leave those in force.
+    """
+    try:
+        found = load(home)
+    except BadConfiguration as error:
+        log.warning("keeping the last settings: %s", error.message)
+        return in_force
+    if found == in_force:
+        return in_force
+    start_clock(found)
+    log.info("settings changed")
+    try:
+        remember(home, found)
+    except CannotWrite as error:
+        log.error("the settings could not be remembered: %s", error.message)  # noqa: TRY400  its traceback says no more
+    return found
 
 
 def start_clock(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from v6cli import clock, control, locks, settings
 from v6cli.broker.connection import connect
-from v6cli.errors import BadConfiguration, CannotWrite, V6Error
+from v6cli.errors import CannotWrite, V6Error
 from v6cli.events import Event, Note, Report
 from v6cli.home import Home
 from v6cli.settings import Settings
@@ -100,22 +100,9 @@ class Watch:
         self._asked.clear()
 
     def _reload(self) -> bool:
-        """Take up changed settings; ones that cannot be used leave the last ones in force. True when they changed."""
-        try:
-            fresh = settings.load(self._home)
-        except BadConfiguration as error:
-            log.warning("keeping the last settings: %s", error.message)
-            return False
-        if fresh == self._settings:
-            return False
-        self._settings = fresh
-        settings.start_clock(fresh)
-        log.info("settings changed")
-        try:
-            settings.remember(self._home, fresh)
-        except CannotWrite as error:
-            log.error("the settings could not be remembered: %s", error.message)  # noqa: TRY400  its traceback says no more
-        return True
+        """Take up changed settings. True when they changed."""
+        before, self._settings = self._settings, settings.fresh(self._home, self._settings, log)
+        return self._settings != before
 
     @asynccontextmanager
     async def _syncer(self) -> AsyncIterator[Syncer]:

@@ -161,8 +161,11 @@ class Working:
 
     async def asked(self) -> End | None:
         """Its end as the gateway's complete lists prove it; None while it works. Raises GatewayUnavailable."""
+        return self.judged(await resolve.ask(self.desk.connection))
+
+    def judged(self, answer: resolve.Answer) -> End | None:
+        """As `asked`, where the lists are had already."""
         intent = intents.find(self.desk.state, self.recorded.order_ref)
-        answer = await resolve.ask(self.desk.connection)
         if end := self.desk.heard.end(self.recorded.order_id):
             return self._record(end)
         verdict = resolve.judge(intent, answer, self.desk.zone)

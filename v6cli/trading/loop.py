@@ -16,7 +16,7 @@ from v6cli import clock, control, latch, locks, settings
 from v6cli.broker import account, orders
 from v6cli.broker.connection import connect
 from v6cli.broker.ib import ClientIdInUse
-from v6cli.errors import BadConfiguration, BadInput, CannotWrite, GatewayUnavailable, OutcomeUnknown, Refused, V6Error
+from v6cli.errors import BadInput, CannotWrite, GatewayUnavailable, OutcomeUnknown, Refused, V6Error
 from v6cli.events import Event, Note, Report
 from v6cli.home import Home
 from v6cli.latch import TradingState
@@ -61,7 +61,7 @@ class Trading:
                     except V6Error as error:
                         self._met(error)
                         await clock.pause(min(2.0 ** (self._failures - 1), LONGEST_BACKOFF))
-                        self._reload()
+                        self._settings = settings.fresh(self._home, self._settings, log)
         finally:
             run.end()
 
@@ -179,11 +179,13 @@ class Trading:
 
     async def _ask_about_the_silent(self, desk: Desk) -> None:
         """Orders of which nothing was heard lately are asked for; orders that nobody recorded are told of."""
-        for intent, working in list(self._working.items()):
-            if end := await working.asked():
-                self._done(intent, working, end)
-            else:
-                working.cancelling = False  # a cancel that came to nothing is asked for again
+        if silent := list(self._working.items()):  # those that were sent before the lists are asked for: they say nothing of later ones
+            answer = await resolve.ask(desk.connection)
+            for intent, working in silent:
+                if end := working.judged(answer):
+                    self._done(intent, working, end)
+                else:
+                    working.cancelling = False  # a cancel that came to nothing is asked for again
         if latch.read(self._home).state is not TradingState.ACTIVE:
             await self._cancel_what_nobody_recorded(desk)
 
@@ -258,18 +260,6 @@ class Trading:
                 alerts.raise_alert(self._state, Alert("trading-refused", Severity.CRITICAL, error.message, error.next_step or "v6 health"))
             except CannotWrite as refused:
                 log.error("the alert could not be written: %s", refused.message)  # noqa: TRY400  its traceback says no more
-
-    def _reload(self) -> None:
-        """Take up changed settings before the next connection; ones that cannot be used leave the last ones in force."""
-        try:
-            fresh = settings.load(self._home)
-        except BadConfiguration as error:
-            log.warning("keeping the last settings: %s", error.message)
-            return
-        if fresh != self._settings:
-            self._settings = fresh
-            settings.start_clock(fresh)
-            log.info("settings changed")
 
 
 def _reduces(order: WorkingOrder, held: dict[int, float]) -> bool:
