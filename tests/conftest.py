@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import socket
@@ -159,6 +160,11 @@ class Demo:
     def v6(self, *argv: object, **options) -> subprocess.CompletedProcess[str]:
         return self._run(*argv, cwd=self.home.root, **options)
 
+    def held(self) -> dict[str, float]:
+        """What the account holds at the gateway: the quantity of each contract."""
+        rows = json.loads(self.v6("positions", "--from-gateway", "-o", "json", check=0).stdout)["rows"]
+        return {f"{row['symbol']} {row['expiry']} {row['strike']} {row['right']}": row["quantity"] for row in rows}
+
 
 @pytest.fixture(scope="session")
 def demo(v6) -> Iterator[Demo]:
@@ -166,6 +172,21 @@ def demo(v6) -> Iterator[Demo]:
     made = Path(tempfile.mkdtemp(prefix="v6-demo-", dir="/tmp"))
     home = new_home.make(made / "d", "demo", port=free_port())
     try:
+        v6("demo", home.root, check=0)
+        yield Demo(home, v6)
+    finally:
+        v6("demo", "--stop", home.root)
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def closing_demo(v6) -> Iterator[Demo]:
+    """A demo of one test's own, in which closing is quick and goes as far as it has to."""
+    made = Path(tempfile.mkdtemp(prefix="v6-close-", dir="/tmp"))
+    home = new_home.make(made / "d", "demo", port=free_port())
+    try:
+        for key, value in (("closing.dwell", "0.4"), ("closing.percent", "1.0"), ("closing.lag", "3")):
+            v6("--home", home, "config", "set", key, value, check=0)
         v6("demo", home.root, check=0)
         yield Demo(home, v6)
     finally:

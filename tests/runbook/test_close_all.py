@@ -5,10 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,34 +14,13 @@ from v6cli import events, latch, permits
 from v6cli.broker.connection import connect
 from v6cli.errors import BadInput
 from v6cli.home import Home
-from v6cli.install import new_home
 from v6cli.latch import TradingState
 from v6cli.runbook import close_all
 from v6cli.settings import builtin
 from v6cli.state import intents, runs
 from v6cli.state.database import open_read_only
 
-from ..conftest import Demo, free_port
-
-
-@pytest.fixture
-def trading(v6: Any) -> Iterator[Demo]:
-    """A demo of its own, in which closing is quick and goes as far as it has to."""
-    made = Path(tempfile.mkdtemp(prefix="v6-close-", dir="/tmp"))
-    home = new_home.make(made / "d", "demo", port=free_port())
-    try:
-        for key, value in (("closing.dwell", "0.3"), ("closing.percent", "1.0")):
-            v6("--home", home, "config", "set", key, value, check=0)
-        v6("demo", home.root, check=0)
-        yield Demo(home, v6)
-    finally:
-        v6("demo", "--stop", home.root)
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def held(demo: Demo) -> dict[str, float]:
-    rows = json.loads(demo.v6("positions", "--from-gateway", "-o", "json", check=0).stdout)["rows"]
-    return {f"{row['symbol']} {row['expiry']} {row['strike']} {row['right']}": row["quantity"] for row in rows}
+from ..conftest import Demo
 
 
 def state_of(home: Home) -> TradingState:
@@ -53,42 +28,42 @@ def state_of(home: Home) -> TradingState:
 
 
 @pytest.mark.timeout(300)
-def test_one_thing_is_closed_and_then_everything(trading: Demo) -> None:
-    before = held(trading)
-    done = trading.v6("close", "SPY", "--dry-run", check=0)
-    assert "SPY" in done.stdout and state_of(trading.home) is TradingState.ACTIVE and held(trading) == before
+def test_one_thing_is_closed_and_then_everything(closing_demo: Demo) -> None:
+    before = closing_demo.held()
+    done = closing_demo.v6("close", "SPY", "--dry-run", check=0)
+    assert "SPY" in done.stdout and state_of(closing_demo.home) is TradingState.ACTIVE and closing_demo.held() == before
 
     # One symbol, while v6-trading runs: nothing else is touched, and the trading state is as it was.
-    assert "flat" in trading.v6("close", "SPY", "--market", "--yes", check=0).stdout
-    after = held(trading)
+    assert "flat" in closing_demo.v6("close", "SPY", "--market", "--yes", check=0).stdout
+    after = closing_demo.held()
     assert after == {name: size for name, size in before.items() if not name.startswith("SPY ")}
-    assert state_of(trading.home) is TradingState.ACTIVE and permits.standing(trading.home) == []
-    assert "v6-trading" in trading.v6("services", "status", check=0).stdout
+    assert state_of(closing_demo.home) is TradingState.ACTIVE and permits.standing(closing_demo.home) == []
+    assert "v6-trading" in closing_demo.v6("services", "status", check=0).stdout
 
     # A plan alone halts nothing; declining leaves reduce-only.
-    trading.v6("close-all", "--dry-run", check=0)
-    assert state_of(trading.home) is TradingState.ACTIVE
-    done = trading.v6("close-all", check=77)
-    assert "nobody to ask" in done.stderr and state_of(trading.home) is TradingState.REDUCING and held(trading) == after
+    closing_demo.v6("close-all", "--dry-run", check=0)
+    assert state_of(closing_demo.home) is TradingState.ACTIVE
+    done = closing_demo.v6("close-all", check=77)
+    assert "nobody to ask" in done.stderr and state_of(closing_demo.home) is TradingState.REDUCING and closing_demo.held() == after
 
-    done = trading.v6("close-all", "--market", "--yes", timeout=200)
-    left = held(trading)
+    done = closing_demo.v6("close-all", "--market", "--yes", timeout=200)
+    left = closing_demo.held()
     assert done.returncode == (75 if left else 0), done.stdout + done.stderr
     reasons = ("left to expire", "no quote of", "it may cover")
     assert sum(done.stdout.count(reason) for reason in reasons) >= len(left) <= 4, "what has no price may be left, and is named"
-    assert state_of(trading.home) is TradingState.HALTED and permits.standing(trading.home) == []
-    with open_read_only(trading.home) as state:
+    assert state_of(closing_demo.home) is TradingState.HALTED and permits.standing(closing_demo.home) == []
+    with open_read_only(closing_demo.home) as state:
         assert intents.unsettled(state) == []
-    services = json.loads(trading.v6("services", "status", "-o", "json", check=0).stdout)["rows"]
+    services = json.loads(closing_demo.v6("services", "status", "-o", "json", check=0).stdout)["rows"]
     assert {row["service"]: row["state"] for row in services}["v6-trading"] == "stopped"
 
-    with open_read_only(trading.home) as state:
+    with open_read_only(closing_demo.home) as state:
         recorded = runs.last(state, "close-all")
         assert recorded is not None and recorded.exit_code == done.returncode and len(recorded.evidence) == len(left)
 
     # Again: what is left is what is left, and nothing else happens.
-    again = trading.v6("emergency", "close-all", "--market", "--yes", timeout=200)
-    assert again.returncode == done.returncode and held(trading) == left
+    again = closing_demo.v6("emergency", "close-all", "--market", "--yes", timeout=200)
+    assert again.returncode == done.returncode and closing_demo.held() == left
 
 
 @pytest.mark.parametrize(("options", "says"), [

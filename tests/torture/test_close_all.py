@@ -5,43 +5,18 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from v6cli import permits
-from v6cli.install import new_home
 from v6cli.state import intents
 from v6cli.state.database import open_read_only
 
-from ..conftest import ROOT, Demo, free_port
+from ..conftest import ROOT, Demo
 
 KILLS = 5
-
-
-@pytest.fixture
-def trading(v6: Any) -> Iterator[Demo]:
-    made = Path(tempfile.mkdtemp(prefix="v6-close-", dir="/tmp"))
-    home = new_home.make(made / "d", "demo", port=free_port())
-    try:
-        for key, value in (("closing.dwell", "0.5"), ("closing.percent", "1.0"), ("closing.lag", "3")):
-            v6("--home", home, "config", "set", key, value, check=0)
-        v6("demo", home.root, check=0)
-        yield Demo(home, v6)
-    finally:
-        v6("demo", "--stop", home.root)
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def held(demo: Demo) -> dict[str, float]:
-    rows = json.loads(demo.v6("positions", "--from-gateway", "-o", "json", check=0).stdout)["rows"]
-    return {f"{row['symbol']} {row['expiry']} {row['strike']} {row['right']}": row["quantity"] for row in rows}
 
 
 def said_of_each(stdout: str, left: dict[str, float]) -> bool:
@@ -67,23 +42,23 @@ def killed_after(demo: Demo, seconds: float) -> int:
 
 @pytest.mark.seeds(1, 12)
 @pytest.mark.timeout(600)
-def test_killed_at_any_instant_it_is_ended_by_the_next_run(trading: Demo, seed: int) -> None:
+def test_killed_at_any_instant_it_is_ended_by_the_next_run(closing_demo: Demo, seed: int) -> None:
     chance = random.Random(seed)
-    before = last = held(trading)
+    before = last = closing_demo.held()
     codes = []
     for _ in range(KILLS):
-        codes.append(killed_after(trading, chance.uniform(0.5, 9.0)))
-        now = held(trading)
+        codes.append(killed_after(closing_demo, chance.uniform(0.5, 9.0)))
+        now = closing_demo.held()
         assert set(now) <= set(last), "something new is held"
         for name, size in now.items():
             assert size * last[name] > 0 and abs(size) <= abs(last[name]), f"{name} became {size:+g} from {last[name]:+g}"
         last = now
-        assert permits.standing(trading.home) == [], "a permit outlives its run"
-    assert -9 in codes and set(codes) <= {-9, 0, 75}, (codes, (trading.home.root / "said").read_text())
-    done = trading.v6("close-all", "--market", "--yes", "-o", "json", timeout=250)
-    left = held(trading)
+        assert permits.standing(closing_demo.home) == [], "a permit outlives its run"
+    assert -9 in codes and set(codes) <= {-9, 0, 75}, (codes, (closing_demo.home.root / "said").read_text())
+    done = closing_demo.v6("close-all", "--market", "--yes", "-o", "json", timeout=250)
+    left = closing_demo.held()
     assert done.returncode == (75 if left else 0), done.stdout + done.stderr
     assert said_of_each(done.stdout, left), done.stdout + done.stderr
     assert before
-    with open_read_only(trading.home) as state:
+    with open_read_only(closing_demo.home) as state:
         assert intents.unsettled(state) == []
