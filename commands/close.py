@@ -8,7 +8,7 @@ import click
 
 from v6cli import options
 from v6cli.app import App
-from v6cli.runbook import close_all
+from v6cli.runbook import close_all, close_tables
 
 
 @options.command()
@@ -44,5 +44,5 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
         closing.agree(app.output.ask, yes=yes, typed=account)
         closing.permit()
         left = app.close_positions(closing)
-        app.output.show(close_all.left_table(left, wish.what))
-        close_all.check_flat(left, wish.what)
+        app.output.show(close_tables.left_table(left, wish.what))
+        close_tables.check_flat(left, wish.what)

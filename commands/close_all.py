@@ -9,7 +9,7 @@ import click
 from v6cli import latch, options
 from v6cli.app import App
 from v6cli.latch import TradingState
-from v6cli.runbook import close_all, halt
+from v6cli.runbook import close_all, close_tables, halt
 
 
 @options.command()
@@ -56,7 +56,7 @@ def command(app: App, symbol: str, strategy: str, account: str, yes: bool, dry_r
         closing.permit([halted.mark])
         app.output.note(closing.end_what_trades(app.services_in_need()))
         left = app.close_positions(closing)
-        app.output.show(close_all.left_table(left, wish.what))
+        app.output.show(close_tables.left_table(left, wish.what))
         app.output.note(halt.said(latch.read(app.home)))
-        close_all.check_flat(left, wish.what)
+        close_tables.check_flat(left, wish.what)
     app.output.note(close_all.NEXT)

@@ -338,22 +338,22 @@ class App:
 
     def show_plan(self, closing: CloseAll) -> None:
         """Show what a closing would do, from what IB says now."""
-        from v6cli.runbook import close_all
+        from v6cli.runbook import close_tables
         from v6cli.state import mirror
 
         stage = self.run(closing.look())
-        self.output.show(close_all.plan_table(stage, closing.wish.what, self.look_up(mirror.read)))
+        self.output.show(close_tables.plan_table(stage, closing.wish.what, self.look_up(mirror.read)))
 
     def close_positions(self, closing: CloseAll) -> list[Left]:
         """Carry it out with its progress shown, keep what came of it, and sync; what is left open.
 
         Neither a record nor a sync that fails keeps that from being told.
         """
-        from v6cli.runbook import close_all, sync
+        from v6cli.runbook import close_tables, sync
 
         with self.output.live(closing.wish.what) as report:
             left = self.run(closing.carry_out(report))
-            self.record(closing.wish.how.purpose, close_all.code(left), close_all.evidence(left))
+            self.record(closing.wish.how.purpose, close_tables.code(left), close_tables.evidence(left))
             try:
                 closing.end()
                 self.run(sync.once(self.home, self.settings, self.state, report, dry_run=False, force=True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from math import fsum, inf
+from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,14 +25,14 @@ from v6cli.home import Home
 from v6cli.latch import Mark, TradingState
 from v6cli.models import Contract, WorkingOrder
 from v6cli.permits import Permit
-from v6cli.results import Column, Table, count
+from v6cli.results import count
 from v6cli.runbook import orders as of_orders
 from v6cli.runbook import senders
+from v6cli.runbook.close_tables import Stage
 from v6cli.services.backend import Backend
 from v6cli.settings import Closing, Settings
 from v6cli.state import intents
 from v6cli.state.database import State
-from v6cli.state.mirror import Mirror
 from v6cli.trading import flatten, resolve
 from v6cli.trading.execution import Desk
 from v6cli.trading.flatten import Flatten, How, Left, Part, Plan
@@ -69,14 +69,6 @@ class Wish(Struct, frozen=True):
             and (not self.strategy or self.strategy.lower() in part.name.lower())
             and (not self.position or part.symbol.lower() == self.position.lower() or any(_is(own, self.position) for own, _ in part.legs))
         )
-
-
-class Stage(Struct, frozen=True):
-    """What is there before anything is closed: the plan, and the orders that are in its way."""
-
-    plan: Plan
-    resting: tuple[WorkingOrder, ...]
-    accounts: tuple[str, ...]
 
 
 def wish(own: Closing, what: str, *, symbol: str = "", strategy: str = "", position: str = "", **options: Any) -> Wish:
@@ -325,79 +317,6 @@ class CloseAll:
             permits.withdraw(self.home, self._permit)
 
 
-def plan_table(stage: Stage, what: str, seen: Mirror | None) -> Table:
-    """What would be closed, what it would bring or cost by the values of the last sync, and the orders that would be cancelled for it."""
-    values = {one.contract.con_id: (one.value, one.quantity) for one in seen.positions} if seen else {}
-    columns = (
-        Column("strategy"),
-        Column("contract"),
-        Column("id", kind="identity", rank=1),
-        Column("quantity", kind="quantity"),
-        Column("closes", title="closes by"),
-        Column("cash", title="cash, about", kind="money", sign=True),
-    )
-    rows: list[tuple[object, ...]] = []
-    cash: list[float | None] = []
-    for part in stage.plan.parts:
-        for number, (own, quantity) in enumerate(part.legs):
-            name = f"{part.symbol} {part.name}" if number == 0 else ""
-            cash.append(_share(values.get(own.con_id), quantity))
-            rows.append(
-                (
-                    name,
-                    str(own),
-                    own.con_id,
-                    quantity,
-                    f"{'buying' if quantity < 0 else 'selling'} {abs(quantity):g}",
-                    cash[-1],
-                )
-            )
-    notes = [f"cancelled first: {_order(one)}" for one in stage.resting]
-    notes += [f"expired, left to IB: {one.quantity:+g} {one.contract}" for one in stage.plan.expired]
-    if seen is not None and seen.account.maintenance_margin is not None:
-        age = clock.show_age((clock.now() - seen.at).total_seconds())
-        notes.append(f"margin as last recorded, {age} ago: {seen.account.maintenance_margin:,.0f} {seen.account.currency}")
-    known = [one for one in cash if one is not None]
-    totals = ("", "", "", "", "total", fsum(known) if len(known) == len(cash) else None) if rows else None
-    return Table(
-        "v6.close-plan/1", f"{what}: the plan", columns, rows, totals=totals, as_of=clock.now(), notes=notes, empty="nothing is held"
-    )
-
-
-def left_table(left: Sequence[Left], what: str) -> Table:
-    """What came of it."""
-    columns = (Column("contract"), Column("id", kind="identity", rank=1), Column("quantity", kind="quantity"), Column("why", wraps=True))
-    rows = [(str(one.contract), one.contract.con_id, one.quantity, one.why) for one in left]
-    verdict = f"{count(len(rows), 'position')} left" if rows else "flat"
-    return Table("v6.close-outcome/1", what, columns, rows, as_of=clock.now(), verdict=verdict, empty="nothing of it is held any more")
-
-
-def code(left: Sequence[Left]) -> int:
-    """The exit code of a closing that came to its end."""
-    return OutcomeUnknown.exit_code if left else 0
-
-
-def evidence(left: Sequence[Left]) -> list[dict[str, object]]:
-    """What is kept of what is left."""
-    return [{"contract": str(one.contract), "id": one.contract.con_id, "quantity": one.quantity, "why": one.why} for one in left]
-
-
-def check_flat(left: Sequence[Left], what: str) -> None:
-    """Raise OutcomeUnknown where something is left open."""
-    if left:
-        more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
-        raise OutcomeUnknown(
-            f"STILL HELD: {left[0].quantity:+g} {left[0].contract}: {left[0].why}{more}", next_step=f"{what} again, or close it in TWS"
-        )
-
-
-def _share(recorded: tuple[float | None, float] | None, quantity: float) -> float | None:
-    """What closing so much of a position brings, by its recorded value; None where that is not known."""
-    if recorded is None or recorded[0] is None or not recorded[1]:
-        return None
-    return recorded[0] * quantity / recorded[1]
-
-
 def _touches(order: WorkingOrder, part: Part) -> bool:
     """Whether an order may change these positions: a combo does not tell its legs here, so its symbol decides."""
     if order.contract.kind == "BAG":
@@ -407,8 +326,3 @@ def _touches(order: WorkingOrder, part: Part) -> bool:
 
 def _is(own: Contract, text: str) -> bool:
     return text.lower() in {str(own.con_id), str(own).lower(), own.local_symbol.lower(), " ".join(own.local_symbol.lower().split())}
-
-
-def _order(one: WorkingOrder) -> str:
-    who = "by hand" if not one.client_id else f"client {one.client_id}"
-    return f"{one.action} {one.quantity - one.filled:g} {one.contract} {one.order_type} ({who}, id {one.perm_id})"

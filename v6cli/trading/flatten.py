@@ -120,9 +120,8 @@ class Flatten:
 
     async def _close(self, part: Part, of: int) -> None:
         async with contextlib.AsyncExitStack() as stack:
-            for con_id in sorted(
-                own.con_id for own, _ in part.legs
-            ):  # one order of a contract: in one order, so that nobody waits for ever
+            # One order of a contract at a time; the locks are taken in one order, so that no two parts wait for each other.
+            for con_id in sorted(own.con_id for own, _ in part.legs):
                 await stack.enter_async_context(self._held_by.setdefault(con_id, asyncio.Lock()))
             await self._close_legs(part)
         self._done += 1
