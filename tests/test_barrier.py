@@ -176,3 +176,15 @@ def test_senders_are_the_trading_service_and_who_holds_a_permit(demo_home: Home)
     for run in runs:
         run.end()
     assert senders.find(demo_home) == []
+
+
+def test_a_sender_that_its_host_stopped_is_told_of_too(demo_home: Home) -> None:
+    trading = locks.begin_run(demo_home, "v6-trading")
+
+    class Host:
+        def stop(self, names: list[str], report: object) -> None:
+            assert names == ["v6-trading"]
+            trading.end()
+
+    ended = senders.silence(demo_home, Host())  # type: ignore[arg-type]
+    assert senders.said(ended).startswith("ended: v6-trading (pid ")

@@ -49,9 +49,11 @@ def end(home: Home, *, spare: str = "", grace: float = GRACE) -> Ended:
 
 def silence(home: Home, services: Backend, *, spare: str = "") -> Ended:
     """End the trading service, so that its host does not start it again, and every other sender but the run to ``spare``."""
+    found = find(home, spare)
     with contextlib.suppress(V6Error):  # the host may be what is broken: the processes are ended below all the same
         services.stop([TRADING], ignore)
-    return end(home, spare=spare)
+    ended = end(home, spare=spare)
+    return Ended((*found, *(run for run in ended.found if run not in found)), ended.left)
 
 
 def said(ended: Ended) -> str:
