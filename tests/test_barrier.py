@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,6 +148,39 @@ def test_a_gate_through_which_nothing_ever_went_is_empty_though_its_lock_cannot_
     monkeypatch.setattr(locks, "try_hold_unwritable", lambda path: refuse(path, ""))
     with pytest.raises(CannotWrite):
         barrier.shut(demo_home)
+
+
+def test_a_gate_of_which_nobody_can_tell_whether_it_has_a_lock_is_not_taken_for_empty(demo_home: Home) -> None:
+    shutil.rmtree(demo_home.run)
+    demo_home.run.write_text("a file in the place of the folder")
+    with pytest.raises(CannotWrite):
+        barrier.shut(demo_home)
+
+
+def test_who_stays_in_the_gate_without_a_run_is_named_by_its_command(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo_home.latch_lock.touch()
+    with demo_home.latch_lock.open() as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        inside = subprocess.Popen(["sleep", "60"], pass_fds=[descriptor.fileno()])
+    monkeypatch.setattr(locks, "sharers", lambda path: [inside.pid])  # the kernel names the one that took the lock, which has closed it
+    try:
+        assert barrier.shut(demo_home) == [f"sleep 60 (pid {inside.pid})"]
+    finally:
+        inside.kill()
+        inside.wait()
+    assert barrier.senders(demo_home) == [f"pid {inside.pid}"]
+    assert barrier.shut(demo_home) == []
+
+
+def test_a_permit_is_written_and_removed_or_said_not_to_be(demo_home: Home, run: locks.Run) -> None:
+    permit = permits.grant(demo_home, run.identity, "v6 close-all", [])
+    demo_home.latch.rename(demo_home.latch.with_name("elsewhere"))
+    assert permits.standing(demo_home) == []
+    with pytest.raises(CannotWrite, match="cannot be written"):
+        permits.grant(demo_home, run.identity, "v6 close-all", [])
+    demo_home.latch.write_text("a file in its place")
+    with pytest.raises(CannotWrite, match="cannot be removed"):
+        permits.withdraw(demo_home, permit)
 
 
 def test_a_halt_that_cannot_be_recorded_ends_what_sends_behind_a_shut_gate(demo_home: Home) -> None:

@@ -108,6 +108,58 @@ def test_a_missing_latch_is_made_by_resume(demo_home: Home) -> None:
     assert latch.read(demo_home).state is ACTIVE
 
 
+def test_a_missing_latch_is_made_open_by_a_resume_that_asks_for_it(demo_home: Home) -> None:
+    demo_home.latch.rmdir()
+    assert latch.resume(demo_home, latch.read(demo_home), ACTIVE, "fine", "ann").state is ACTIVE
+
+
+@pytest.mark.parametrize("mark", ["a file", "an empty folder"])
+def test_a_mark_that_cannot_be_removed_stays_and_is_told_of(demo_home: Home, monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
+    if mark == "a file":
+        halt(demo_home)
+    else:
+        (demo_home.latch / "halt odd").mkdir()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as read_only:
+        read_only.setattr(Path, "unlink", refuse)
+        read_only.setattr(Path, "rmdir", refuse)
+        with pytest.raises(CannotWrite, match="cannot be written: Read-only"):
+            latch.resume(demo_home, latch.read(demo_home), ACTIVE, "fine", "ann")
+    assert latch.read(demo_home).state is HALTED
+
+
+def test_two_halts_that_both_find_the_latch_missing_both_stand(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo_home.latch.rmdir()
+    really_add = latch._add
+
+    def another_is_quicker(home: Home, path: Path, content: bytes) -> None:
+        really_add(home, path, content)
+        monkeypatch.setattr(latch, "_add", really_add)
+        halt(home, "the quicker one")
+
+    monkeypatch.setattr(latch, "_add", another_is_quicker)
+    halt(demo_home, "the slower one")
+    assert {mark.reason for mark in latch.read(demo_home).marks} == {"the quicker one", "the slower one"}
+
+
+def test_a_mark_that_goes_while_it_is_read_was_a_halt_without_a_time(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = demo_home.latch / "halt"
+    made.write_text("by hand")
+    really_read = Path.read_bytes
+
+    def read_and_remove(path: Path) -> bytes:
+        content = really_read(path)
+        path.unlink()
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_remove)
+    seen = latch.read(demo_home)
+    assert (seen.state, seen.reason, seen.marks[0].at) == (HALTED, "by hand", None)
+
+
 def test_what_cannot_be_read_cannot_be_resumed(demo_home: Home) -> None:
     demo_home.latch.rmdir()
     demo_home.latch.write_text("a file in its place")

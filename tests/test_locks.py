@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -225,3 +226,38 @@ def test_a_lock_that_cannot_be_made(folder: Path) -> None:
     (folder / "x.lock").mkdir()
     with pytest.raises(CannotWrite, match=r"x\.lock"):
         locks.try_hold(folder / "x.lock", "me")
+
+
+def test_a_lock_that_can_only_be_read_is_held_all_the_same_or_said_to_be_anothers(folder: Path) -> None:
+    path = folder / "x.lock"
+    with pytest.raises(CannotWrite, match=r"x\.lock"):
+        locks.try_hold_unwritable(path)
+    with locks.try_hold(path, "an order", shared=True) or pytest.fail("nobody is in the way"):
+        assert locks.try_hold_unwritable(path) is None
+    with locks.try_hold_unwritable(path) or pytest.fail("nobody is in the way"):
+        assert locks.try_hold(path, "an order", shared=True) is None
+
+
+def test_a_file_system_without_locks_says_so_and_keeps_nothing_open(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    for shared in (False, True):
+        with pytest.raises(CannotWrite, match="cannot lock"):
+            locks.try_hold(folder / "x.lock", "me", shared=shared)
+    assert len(list(descriptors.iterdir())) == before
+
+
+def test_where_nothing_was_ever_locked_nobody_is_in_the_way(demo_home: Home) -> None:
+    demo_home.runs.rmdir()
+    assert locks.sharers(demo_home.latch_lock) == [] and locks.living(demo_home) == []
+
+
+def test_a_run_whose_every_name_is_taken_does_not_begin(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "try_hold", lambda *_: None)
+    with pytest.raises(CannotWrite, match="cannot begin a run"):
+        locks.begin_run(demo_home, "an act")

@@ -179,3 +179,9 @@ def test_intent_and_claims_are_written_together_or_not_at_all(state: State, monk
 def test_a_reference_that_is_none_of_ours(state: State) -> None:
     with pytest.raises(BadInput, match="no order of v6"):
         intents.find(state, "manual")
+
+
+def test_the_orders_of_a_run_are_known_by_it(state: State) -> None:
+    claim(state, sell())
+    assert [one.order.quantity for one in intents.of_run(state, "run")] == [100]
+    assert intents.of_run(state, "another") == []

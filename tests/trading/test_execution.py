@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from v6cli import latch, locks, permits
+from v6cli import barrier, latch, locks, permits
 from v6cli.barrier import Halted
+from v6cli.broker import orders
 from v6cli.broker.account import position_sizes
+from v6cli.broker.codes import classify
+from v6cli.broker.ib import OrderStatus
 from v6cli.errors import GatewayUnavailable, Refused
 from v6cli.latch import TradingState
 from v6cli.trading import resolve
@@ -229,5 +232,43 @@ def test_a_connection_that_is_gone_has_no_order_id(trading: Any) -> None:
         await at.connection.close()
         with pytest.raises(GatewayUnavailable, match="no order id"):
             at.desk.next_order_id()
+
+    trading(act)
+
+
+@pytest.mark.parametrize("lets_go", [True, False])
+def test_an_order_that_finds_the_gate_shut_waits_for_the_halt_and_never_slips_past_it(
+    trading: Any, monkeypatch: pytest.MonkeyPatch, lets_go: bool
+) -> None:
+    async def act(at: Trading) -> None:
+        recorded = await at.sells()
+        gate = barrier.keep_shut(at.stage.home)
+        assert gate is not None
+        if lets_go:
+            asyncio.get_running_loop().call_later(0.6, gate.release)
+            assert (await ends(await at.desk.place(recorded))).ending == "filled"
+            return
+        monkeypatch.setattr(orders, "GATE_WITHIN", 0.05)
+        with gate, pytest.raises(barrier.Shut):
+            await at.desk.place(recorded)
+        assert (at.state, at.orders) == ("not sent", 0)
+
+    trading(act)
+
+
+def test_a_reason_that_comes_after_the_end_is_waited_for_and_a_fill_that_is_not_whole_is_no_end(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        working = await at.desk.place(await at.sells(limit=999.0))
+        assert await working.ended(0.3) is None
+        heard, order_id = at.desk.heard, working.recorded.order_id
+        heard._hear_status(OrderStatus(order_id, "Filled", 40, 60, 1.0, 5, 90, ""))
+        assert heard.end(order_id) is None
+        heard._hear_status(OrderStatus(order_id, "Inactive", 0, 100, None, 5, 90, ""))
+        late = (classify(201, "no"), "Order rejected - reason: no")
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.02, heard._hear_message, order_id + 1, classify(399, "held"), "of another order")
+        loop.call_later(0.05, heard._hear_message, order_id, *late)
+        end = await ends(working)
+        assert (end.ending, end.why, end.code) == ("rejected", late[1], 201)
 
     trading(act)

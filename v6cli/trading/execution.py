@@ -49,10 +49,6 @@ class Heard:
         connection.client.listen_to_orders(self._hear_status)
         connection.client.listen(self._hear_message)
 
-    def status(self, order_id: int) -> OrderStatus | None:
-        """The last status of an order; None where none has come."""
-        return self._statuses.get(order_id)
-
     def message(self, order_id: int) -> tuple[Meaning, str] | None:
         """The last message about an order: what its code means, and IB's text."""
         return self._messages.get(order_id)
@@ -77,6 +73,12 @@ class Heard:
                 await self._changed.wait()
         except TimeoutError:
             return
+
+    async def reason(self, order_id: int, within: float) -> None:
+        """Wait for a message about one order, at most ``within`` wall seconds, whatever is said of others meanwhile."""
+        deadline = clock.monotonic() + within
+        while order_id not in self._messages and (left := deadline - clock.monotonic()) > 0:
+            await self.change(left)
 
     def _hear_status(self, said: OrderStatus) -> None:
         self._statuses[said.order_id] = said
@@ -121,12 +123,6 @@ class Working:
         self.cancelling = False
         self.over = False  # whether its end is recorded
 
-    @property
-    def filled(self) -> float:
-        """How much of it filled, as far as was heard."""
-        said = self.desk.heard.status(self.recorded.order_id)
-        return said.filled if said else 0.0
-
     async def ended(self, within: float) -> End | None:
         """Wait for its end, at most ``within`` wall seconds; None while it lives. The end is recorded before this returns.
 
@@ -141,7 +137,7 @@ class Working:
                 return None
             await self.desk.heard.change(min(left, 1.0))
         if end.ending == "rejected" and end.code is None:  # IB's reason is a message of its own, before the status or after it
-            await self.desk.heard.change(REASON_WITHIN)
+            await self.desk.heard.reason(self.recorded.order_id, REASON_WITHIN)
             end = self.desk.heard.end(self.recorded.order_id) or end
         return self._record(end)
 

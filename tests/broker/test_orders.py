@@ -1,0 +1,20 @@
+"""Whether the gateway takes orders at all, found out without sending one."""
+
+from __future__ import annotations
+
+import pytest
+
+from v6cli.broker import orders
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_read_only_gateway_is_known_by_what_it_refuses_to_list(stage, read_only: bool) -> None:
+    async def act(stage) -> None:
+        if read_only:
+            stage.gateway.faults.set("read-only")
+        connection = await stage.connect("look")
+        stage.gateway.faults.set("farm-broken", farm="usopt")  # a message that says nothing of orders
+        assert await orders.may_write(connection) is not read_only
+        await connection.close()
+
+    stage(act)
