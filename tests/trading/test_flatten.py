@@ -11,6 +11,7 @@ import pytest
 
 from v6cli import events, latch, locks, permits
 from v6cli.broker import account
+from v6cli.errors import GatewayUnavailable
 from v6cli.latch import TradingState
 from v6cli.state import intents
 from v6cli.trading import flatten
@@ -212,6 +213,23 @@ def test_a_cancel_that_is_not_answered_leaves_the_contract_claimed(closing: Any,
     closing(act)
 
 
+@pytest.mark.parametrize("kind", ["STK", "OPT"])
+def test_what_has_no_quote_at_all_is_not_given_away(closing: Any, kind: str) -> None:
+    """That nobody is seen to bid is no bid of nothing: a sale at the least price would take whatever there is."""
+
+    async def act(at: Closing) -> None:
+        at.gateway.faults.set("no-quotes")
+        plan = await at.plan()
+        longs = tuple(
+            flatten.Part(part.symbol, part.name, (leg,)) for part in plan.parts for leg in part.legs if leg[1] > 0 and leg[0].kind == kind
+        )
+        left = await at.close(Plan(longs))
+        assert len(left) == len(longs) > 0 and all("no quote of" in one.why for one in left)
+        assert intents.recent(at.stage.state, 100) == []
+
+    closing(act)
+
+
 def test_what_has_no_quote_is_closed_at_a_typed_price_only(closing: Any) -> None:
     async def act(at: Closing) -> None:
         at.gateway.faults.set("no-quotes", of="SPY")
@@ -220,6 +238,120 @@ def test_what_has_no_quote_is_closed_at_a_typed_price_only(closing: Any) -> None
             stock = await at.plan(chosen=lambda part: part.symbol == "SPY")
         left = await at.close(stock)
         assert left and all("--limit" in one.why or "may cover" in one.why for one in left)
+
+    closing(act)
+
+
+def one_stock(part: flatten.Part) -> bool:
+    return len(part.legs) == 1 and not part.legs[0][0].is_option
+
+
+def test_what_nobody_took_at_its_cap_goes_at_the_market_only_where_that_was_asked_for(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        at.own = msgspec.structs.replace(at.own, percent=0.0, ticks=0, amount=0.0)
+        plan = await at.plan(chosen=lambda part: part.symbol == "SPY" and "condor" in part.name)
+        left = await at.close(plan)
+        assert left and any("a larger --cap, or --market" in one.why for one in left)
+        assert (
+            await at.close(await at.plan(chosen=lambda part: bool({own.con_id for own, _ in part.legs} & set(plan.sizes))), market=True)
+            == []
+        )
+        assert any(one.order.limit is None for one in intents.recent(at.stage.state, 100))
+
+    closing(act)
+
+
+def test_a_typed_price_is_the_only_one_that_is_offered(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        plan = Plan((await at.plan(chosen=one_stock)).parts[:1])
+        own, _ = plan.parts[0].legs[0]
+        assert [one.why for one in await at.close(plan, limits={own.con_id: 9_999.0})] == ["nobody took it at the price you gave"]
+        assert {one.order.limit for one in intents.recent(at.stage.state, 100)} == {9_999.0}
+
+    closing(act)
+
+
+def test_what_has_no_quote_goes_at_the_market_where_that_was_asked_for(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        at.gateway.faults.set("no-quotes")
+        await at.close(await at.plan(chosen=one_stock), market=True)
+        sent = intents.recent(at.stage.state, 100)
+        assert sent and all(one.order.limit is None for one in sent)
+
+    closing(act)
+
+
+def test_what_has_expired_is_not_offered(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        plan = await at.plan()
+        assert plan.expired
+        part = flatten.Part("SPY", "expired", tuple((one.contract, one.quantity) for one in plan.expired[:1]))
+        left = await at.close(Plan((part,), *[getattr(plan, field) for field in Plan.__struct_fields__[1:]]))
+        assert [one.why for one in left] == ["it has expired: IB removes it"] and at.gateway.book.alive == []
+
+    closing(act, scenario="awkward")
+
+
+@pytest.mark.parametrize("queue", [False, True])
+def test_outside_its_hours_a_contract_is_offered_only_where_that_was_asked_for(
+    closing: Any, monkeypatch: pytest.MonkeyPatch, queue: bool
+) -> None:
+    monkeypatch.setattr(flatten, "open_at", lambda *_: False)
+
+    async def act(at: Closing) -> None:
+        left = names(await at.close(await at.plan(chosen=one_stock), queue=queue))
+        assert all("does not trade now" in why and "--queue" in why for why in left.values())
+        assert bool(intents.recent(at.stage.state, 100)) is queue is not bool(left)
+
+    closing(act)
+
+
+def test_halted_without_a_permit_nothing_is_offered(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        latch.tighten(at.stage.home, TradingState.HALTED, "runaway", "ann")
+        with pytest.raises(Stopped, match="runaway"):
+            await at.close()
+        assert at.sizes == at.before and await at.flatten.withdraw() == [] and intents.unsettled(at.stage.state) == []
+
+    closing(act)
+
+
+async def resting(at: Closing) -> tuple[asyncio.Future[list[Left]], Any]:
+    """A closing of a condor whose combo rests at the gateway, and that order."""
+    at.own = msgspec.structs.replace(at.own, dwell=30.0)
+    at.gateway.faults.set("combos-rest")
+    plan = await at.plan(chosen=lambda part: part.symbol == "SPY" and "condor" in part.name)
+    work = asyncio.ensure_future(at.close(plan, market=True))
+    async with asyncio.timeout(10):
+        while not at.gateway.book.alive:
+            await asyncio.sleep(0.05)
+    return work, at.gateway.book.alive[0]
+
+
+def test_a_fill_of_somebody_else_takes_the_order_back_at_once_and_the_rest_goes_leg_by_leg(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        work, combo = await resting(at)
+        leg = at.gateway.account.holdings[combo.legs[0].con_id].contract
+        at.gateway.faults.set("fills-by-hand", of=leg.local_symbol, quantity=1)
+        async with asyncio.timeout(15):  # less than its dwell
+            while combo in at.gateway.book.alive or not at.gateway.book.alive:
+                await asyncio.sleep(0.05)
+        assert at.gateway.book.alive[0].contract.kind == "OPT", "what is left of it is no whole combo"
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        assert await at.flatten.withdraw() == []
+
+    closing(act)
+
+
+def test_an_order_whose_connection_is_lost_is_told_of_as_one_that_may_live(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        work, combo = await resting(at)
+        await at.connection.close()
+        with pytest.raises(GatewayUnavailable):
+            await work
+        (alive,) = await at.flatten.withdraw()
+        assert alive.recorded.order_ref == combo.order_ref and combo in at.gateway.book.alive
 
     closing(act)
 

@@ -187,18 +187,15 @@ class Flatten:
     async def _offer(self, order: Order, held: Held, legs: Sequence[Contract]) -> End:
         """Offer an order at one price after the other, to its end. Raises _Unfit, Stopped, GatewayUnavailable."""
         await self._check_hours(legs)
-        limits = await self._limits(order, legs)
-        recorded = self._record(order, limits[0], held)
+        first, further = await self._limits(order, legs)
+        recorded = self._record(order, first, held)
         try:
             working = await self.desk.place(recorded)
         except Halted as error:
             raise Stopped(error.message, next_step=error.next_step) from error
-        self._working[recorded.intent] = working
-        try:
-            end = await self._walk(working, limits[1:], [own.con_id for own in legs])
-        finally:
-            if working.over:
-                del self._working[recorded.intent]
+        self._working[recorded.intent] = working  # until its end is known: what stops the closing takes it back
+        end = await self._walk(working, further, [own.con_id for own in legs])
+        del self._working[recorded.intent]
         return end
 
     def _record(self, order: Order, limit: float | None, held: Held) -> RecordedIntent:
@@ -213,19 +210,19 @@ class Flatten:
         except (intents.Claimed, intents.Stale) as error:
             raise _Unfit(error.message) from error
 
-    async def _walk(self, working: Working, limits: Sequence[float | None], con_ids: Sequence[int]) -> End:
-        """Rest at each limit, go on to the next, and take the order back after the last."""
+    async def _walk(self, working: Working, further: Sequence[float], con_ids: Sequence[int]) -> End:
+        """Rest at its limit, then at each further one, and take the order back after the last."""
         foreign = self._holdings.foreign(con_ids)
-        for limit in (*limits, None):
-            if end := await self._rest(working, con_ids, foreign):
-                return end
+        ahead = iter(further)
+        while not (end := await self._rest(working, con_ids, foreign)):
+            limit = next(ahead, None)
             if limit is None or self._holdings.foreign(con_ids) != foreign:
-                break
+                return await self._take_back(working)
             try:
                 await working.reprice(limit)
             except Halted as error:
                 raise Stopped(error.message, next_step=error.next_step) from error
-        return await self._take_back(working)
+        return end
 
     async def _rest(self, working: Working, con_ids: Sequence[int], foreign: int) -> End | None:
         """Wait a dwell for its end, cut short by a fill of somebody else on the same contracts."""
@@ -254,18 +251,18 @@ class Flatten:
                 opens = next_open(hours, clock.now())
                 raise _Unfit(f"it does not trade now{f': it opens {clock.show(opens)}' if opens else ''}; --queue sends all the same")
 
-    async def _limits(self, order: Order, legs: Sequence[Contract]) -> list[float | None]:
-        """The prices to offer. Raises _Unfit for what has no quote."""
+    async def _limits(self, order: Order, legs: Sequence[Contract]) -> tuple[float | None, list[float]]:
+        """The limit to begin with, None for the market's own price, and those after it. Raises _Unfit for what has no quote."""
         if order.contract.con_id in self._how.limits:
-            return [self._how.limits[order.contract.con_id]]
+            return self._how.limits[order.contract.con_id], []
         tick = max([(await self._directory.details(own)).tick or TICK for own in legs])
         ticks = await self._quoted(legs)
         lacking = [own for own in legs if not self._has_price(ticks[own.con_id], own, tick)]
-        if not order.legs and order.action == "SELL" and ticks[legs[0].con_id].live and ticks[legs[0].con_id].bid is None:
+        if not order.legs and order.action == "SELL" and self._is_worthless(ticks[legs[0].con_id], legs[0], tick):
             self._worthless[order.contract.con_id] = None
-            return [tick]  # nobody bids for it: offered at the least there is
-        if lacking and self._how.market and not order.legs:
-            return [None]
+            return tick, []  # nobody bids for it: offered at the least there is
+        if self._how.market and not order.legs and (lacking or order.contract.con_id in self._offers):
+            return None, []  # what has no quote, or walked to its cap in vain
         if lacking:
             raise _Unfit(f"no quote of {lacking[0]}: --limit {lacking[0].con_id}=PRICE closes it at yours")
         signs = {leg.contract.con_id: (leg.ratio, leg.action) for leg in order.legs} or {order.contract.con_id: (1, order.action)}
@@ -273,8 +270,8 @@ class Flatten:
             walk.Side(1 if action == "BUY" else -1, ratio, ticks[con_id].bid or 0.0, ticks[con_id].ask or 0.0)
             for con_id, (ratio, action) in signs.items()
         ]
-        found: list[float | None] = [*walk.prices(sides, self._how.own, tick, legs[0].multiplier)]
-        return [*found, None] if self._how.market and not order.legs else found
+        first, *further = walk.prices(sides, self._how.own, tick, legs[0].multiplier)
+        return first, further
 
     async def _quoted(self, legs: Sequence[Contract]) -> dict[int, Tick]:
         """What each leg shows now, within this role's market-data lines: so many parts look at a time."""
@@ -295,8 +292,12 @@ class Flatten:
 
     def _has_price(self, quote: Tick, own: Contract, tick: float) -> bool:
         """Whether there is a current quote. Nobody bids for what is nearly worthless; an ask no further than the cap is a price all the same."""
-        if quote.mid is not None or not quote.live or quote.bid is not None or quote.ask is None:
-            return quote.mid is not None
+        return quote.mid is not None or self._is_worthless(quote, own, tick)
+
+    def _is_worthless(self, quote: Tick, own: Contract, tick: float) -> bool:
+        """Whether it is an option that is asked at next to nothing and nobody bids for: without such an ask its bid is unknown, not zero."""
+        if not own.is_option or not quote.live or quote.bid is not None or quote.ask is None:
+            return False
         return quote.ask <= max(tick, walk.allowance([], self._how.own, tick, own.multiplier))
 
     def _is_enough(self, con_id: int) -> bool:
