@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 from v6cli.errors import BadInput
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
     from contextlib import AbstractAsyncContextManager
+    from typing import Any
 
 EASTERN = "America/New_York"
 
@@ -109,6 +111,14 @@ def timeout(seconds: float | None) -> AbstractAsyncContextManager[object]:
     import asyncio
 
     return asyncio.timeout(seconds)
+
+
+async def wait(future: asyncio.Future[Any], seconds: float) -> bool:
+    """Wait for a future at most ``seconds`` of wall time, and leave it as it is; whether it is done."""
+    from asyncio import wait
+
+    done, _ = await wait((future,), timeout=seconds)
+    return bool(done)
 
 
 @functools.cache

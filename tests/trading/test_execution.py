@@ -129,6 +129,19 @@ def test_an_order_that_is_held_for_locate_lives(trading: Any, status: str) -> No
     trading(act)
 
 
+def test_an_end_that_was_heard_while_nobody_waited_is_recorded_when_it_is_asked_for(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        working = await at.desk.place(await at.sells())
+        async with asyncio.timeout(5):
+            while at.desk.heard.end(working.recorded.order_id) is None:
+                await at.desk.heard.change(1.0)
+        assert at.state == "open"
+        end = await working.asked()
+        assert end is not None and (end.ending, at.state, working.over) == ("filled", "filled", True)
+
+    trading(act)
+
+
 def test_silence_is_asked_about(trading: Any) -> None:
     async def act(at: Trading) -> None:
         at.stage.gateway.faults.set("statuses-missing")

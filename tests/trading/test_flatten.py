@@ -356,6 +356,30 @@ def test_an_order_whose_connection_is_lost_is_told_of_as_one_that_may_live(closi
     closing(act)
 
 
+def test_a_combo_whose_legs_are_no_longer_in_proportion_goes_leg_by_leg(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        plan = await at.plan(chosen=lambda part: part.symbol == "SPY" and "condor" in part.name)
+        at.gateway.faults.set("fills-by-hand", of=plan.parts[0].legs[0][0].local_symbol, quantity=1)
+        assert await at.close(plan, market=True) == []
+        assert {one.order.contract.kind for one in intents.recent(at.stage.state, 100)} == {"OPT"}
+
+    closing(act)
+
+
+def test_nothing_is_offered_while_nobody_watches_what_others_fill(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        async with Holdings(at.connection, at.stage.state, at.own.lag) as holdings:
+            assert holdings.foreign(at.sizes) == 0
+            await at.connection.close()
+            with pytest.raises(GatewayUnavailable, match="watched no more"):
+                async with asyncio.timeout(10):
+                    while True:
+                        holdings.foreign(at.sizes)
+                        await asyncio.sleep(0.05)
+
+    closing(act)
+
+
 def test_an_awkward_book_ends_with_every_reason_said(closing: Any) -> None:
     async def act(at: Closing) -> None:
         plan = await at.plan()

@@ -45,7 +45,7 @@ class Heard:
     def __init__(self, connection: Connection) -> None:
         self._statuses: dict[int, OrderStatus] = {}
         self._messages: dict[int, tuple[Meaning, str]] = {}
-        self._changed = asyncio.Event()
+        self._waiting: dict[asyncio.Future[None], None] = {}
         connection.client.listen_to_orders(self._hear_status)
         connection.client.listen(self._hear_message)
 
@@ -67,12 +67,12 @@ class Heard:
 
     async def change(self, within: float) -> None:
         """Wait until something is said of any order, at most ``within`` wall seconds."""
-        self._changed.clear()
+        said: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[said] = None
         try:
-            async with clock.timeout(within):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+            await clock.wait(said, within)
+        finally:
+            self._waiting.pop(said, None)
 
     async def reason(self, order_id: int, within: float) -> None:
         """Wait for a message about one order, at most ``within`` wall seconds, whatever is said of others meanwhile."""
@@ -82,11 +82,16 @@ class Heard:
 
     def _hear_status(self, said: OrderStatus) -> None:
         self._statuses[said.order_id] = said
-        self._changed.set()
+        self._wake()
 
     def _hear_message(self, request: int, meaning: Meaning, text: str) -> None:
         self._messages[request] = (meaning, text)
-        self._changed.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        for said in self._waiting:
+            said.set_result(None)
+        self._waiting.clear()
 
 
 class Desk:
