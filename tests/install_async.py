@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-FOR_TESTS = ("pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "greenlet")
+FOR_TESTS = ("pytest", "pytest-cov", "pytest-timeout", "pytest-xdist", "hypothesis", "greenlet")
 
 
 def requirements() -> list[str]:
