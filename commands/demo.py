@@ -9,6 +9,7 @@ import click
 from v6cli import options
 from v6cli.app import App
 from v6cli.completion import scenarios
+from v6cli.home import Home
 from v6cli.runbook import checklist, demo, morning_check
 
 
@@ -41,6 +42,7 @@ def command(app: App, folder: Path | None, scenario: str | None, check: bool, st
       v6 demo --stop
     """
     place = demo.place(folder)
+    app.as_owner(Home(place))
     if stop:
         app.enter(demo.existing(place))
         with app.journaled():

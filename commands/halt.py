@@ -26,7 +26,8 @@ def command(app: App, reason: str) -> None:
     Exit 75 names a stopped process that may still let one order go.
 
     \b
-    Exit codes: 0 halted; 74 not recorded; 75 a sender does not leave the gate.
+    Exit codes: 0 halted; 74 not recorded; 75 a sender does not leave the gate;
+    77 the home is another user's: type the line that is shown.
 
     \b
     Examples:

@@ -25,7 +25,8 @@ def command(app: App, reason: str) -> None:
     was ended instead. Exit 75 names a stopped process that may still let one go.
 
     \b
-    Exit codes: 0 recorded; 74 not recorded; 75 a sender does not leave the gate.
+    Exit codes: 0 recorded; 74 not recorded; 75 a sender does not leave the gate;
+    77 the home is another user's: type the line that is shown.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ GROUND = [
     {"errors", "models"},
     {"clock"},
     {"home", "files", "secrets", "results", "pricing", "events", "resets"},
-    {"settings", "locks", "control", "procedure", "logs", "sessions"},
+    {"settings", "locks", "control", "procedure", "logs", "sessions", "owner"},
     {"latch"},
     {"permits"},
     {"barrier"},

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from v6cli.broker.connection import Connection
     from v6cli.health.gather import Facts
     from v6cli.home import Home
+    from v6cli.latch import Latch
     from v6cli.models import WorkingOrder
     from v6cli.procedure import Fix, Outcome, Procedure
     from v6cli.results import Result
@@ -57,22 +58,39 @@ class App:
 
     @cached_property
     def home(self) -> Home:
-        """The home to work in. Raises BadConfiguration."""
-        from v6cli.home import find_home
+        """The home to work in; from here on root is its owner. Raises BadConfiguration, Refused."""
+        from v6cli.home import Unreachable, find_home
 
-        return find_home(self.flags.get("home"))
+        try:
+            return self.as_owner(find_home(self.flags.get("home")))
+        except Unreachable as error:
+            from v6cli import owner
+
+            if owner.is_strange(error.folder):
+                raise owner.strange(error.folder) from error
+            raise
+
+    @staticmethod
+    def as_owner(home: Home) -> Home:
+        """The same home; where root works in that of another user, from here on as that one. Raises Refused, BadConfiguration."""
+        if os.geteuid() == 0:
+            from v6cli import owner
+
+            owner.become(home)
+        return home
 
     def enter(self, home: Home) -> None:
         """Work in this home from here on, with its settings as they are now."""
+        self.as_owner(home)
         for wired in ("settings", "services"):
             self.__dict__.pop(wired, None)
         self.home = home
 
     def home_if_any(self) -> Home | None:
-        """The home, or None where there is none to be found."""
+        """The home, or None where there is none to be found, or none that may be looked into."""
         try:
             return self.home
-        except BadConfiguration:
+        except (BadConfiguration, Refused):
             return None
 
     @cached_property
@@ -258,6 +276,8 @@ class App:
         """Run one coroutine to its end; ^C cancels it and lets it tidy up."""
         import asyncio
 
+        if os.geteuid() == 0:
+            self.home_if_any()  # who becomes another user forks, which no event loop outlives
         return asyncio.run(work)
 
     def invoke(self, argv: Sequence[str]) -> int:
@@ -281,6 +301,28 @@ class App:
             self.output.note(f"what still works at the gateway is UNKNOWN: {found}")
         else:
             self.output.show(halt.orders(found))
+
+    def show_before_resuming(self, latch: Latch) -> None:
+        """Show why trading is not active, what is recorded since, and which services do not run."""
+        from v6cli.lake import reader
+        from v6cli.runbook import halt, resumption
+
+        self.output.show(halt.table(latch))
+        if at := resumption.since(latch):
+            self.output.show(resumption.table(self.state, lambda then: reader.positions(self.home.lake, then), at))
+        states = self.services.status()
+        self.output.note(resumption.said_of_services(resumption.stopped(states), of=len(states)))
+
+    def start_what_is_stopped(self) -> None:
+        """Start the services that do not run, in dependency order, and see that all of them do. Raises ServiceUnavailable."""
+        from v6cli.runbook import resumption, services
+
+        if names := resumption.stopped(self.services.status()):
+            with self.output.live("services start") as report:
+                self.services.start(names, report)
+        states = self.services.status()
+        self.output.show(services.table(states))
+        resumption.check_running(states)
 
     def emergency(self, latched: Latched, wish: Wish) -> Shutdown:
         """An emergency shutdown of this home, with its settings as far as they are known; nothing of it has begun."""
@@ -413,11 +455,14 @@ class App:
 
     @contextlib.contextmanager
     def journaled(self, *, emergency: bool = False) -> Iterator[None]:
-        """Write the journal before and after an act. Raises CannotWrite before anything is done.
+        """Write the journal before and after an act. Raises CannotWrite before anything is done, Refused in a home of another user's.
 
         An ``emergency`` is not stopped by a journal that cannot be written: it says so, and is noted in a file beside it.
         """
+        from v6cli import owner
         from v6cli.state import journal
+
+        owner.check_may_write(self.home)
 
         with contextlib.ExitStack() as entry:
             try:

@@ -12,7 +12,6 @@ import click
 
 from v6cli.app import App
 from v6cli.errors import V6Error
-from v6cli.home import find_home
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -36,11 +35,8 @@ def symbols(ctx: click.Context, _parameter: click.Parameter, incomplete: str) ->
     from v6cli.state.database import open_read_only
     from v6cli.state.mirror import symbols as held
 
-    with contextlib.suppress(V6Error):
-        app = ctx.find_object(App)
-        home = find_home(app.flags.get("home") if app else None)
-        with open_read_only(home) as state:
-            return [symbol for symbol in held(state) if symbol.startswith(incomplete.upper())]
+    with contextlib.suppress(V6Error), open_read_only((ctx.find_object(App) or App()).home) as state:
+        return [symbol for symbol in held(state) if symbol.startswith(incomplete.upper())]
     return []
 
 

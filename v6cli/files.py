@@ -12,6 +12,7 @@ from v6cli.errors import CannotWrite
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
+ROOM = 1 << 20  # bytes: a disk with less is full for what v6 writes
 
 
 def private_folder(path: Path) -> Path:
@@ -30,6 +31,19 @@ def private_folder(path: Path) -> Path:
     if not path.is_dir():
         raise CannotWrite(f"{path} is in the way: a folder is needed there")
     return path
+
+
+def way_out(folder: Path) -> str:
+    """What to do where nothing can be written in a folder: a line to type, or a short sentence."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return f"ls -ld {folder}"
+    if found.f_bavail * found.f_frsize < ROOM:
+        return f"the disk is full: free some of it, df -h {folder}"
+    if found.f_flag & os.ST_RDONLY:
+        return f"it is on a file system that is mounted read-only: findmnt -T {folder}"
+    return f"ls -ld {folder}, and df -h {folder}"
 
 
 def sync_folder(path: Path) -> None:

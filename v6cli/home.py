@@ -16,6 +16,14 @@ INSTALLED = Path("/opt/v6-trading")
 LONGEST_PATH = 70  # sockets live below a home, and a socket's path ends at 107 bytes
 
 
+class Unreachable(BadConfiguration):
+    """A folder into which this user may not look."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} may not be looked into: Permission denied", next_step=f"ls -ld {folder}")
+        self.folder = folder
+
+
 class Home:
     """Paths of one home. Making a Home touches nothing."""
 
@@ -71,7 +79,7 @@ def profile_of(folder: Path) -> str | None:
 def find_home(flag: str | Path | None = None) -> Home:
     """The home to work in: ``--home``, else ``$V6_HOME``, else the nearest ancestor that is one, else /opt/v6-trading.
 
-    A place that is named must be a home; v6 never falls through to another one. Raises BadConfiguration.
+    A place that is named must be a home; v6 never falls through to another one. Raises BadConfiguration, Unreachable.
     """
     for source, named in (("--home", flag), ("$V6_HOME", os.environ.get("V6_HOME"))):
         if named is not None:
@@ -86,6 +94,7 @@ def find_home(flag: str | Path | None = None) -> Home:
             return _checked(folder)
     if is_home(INSTALLED):
         return _checked(INSTALLED)
+    _check_reachable(INSTALLED)
     raise BadConfiguration(
         f"no home: looked at --home, $V6_HOME, {here or 'the working folder (gone)'} and its parents, and {INSTALLED}",
         next_step="v6 demo (a home to try things in), v6 init DIR (a new one), or --home DIR",
@@ -106,8 +115,19 @@ def _named(folder: Path, source: str) -> Home:
     place = checked_place(folder)
     if is_home(place):
         return Home(place)
+    _check_reachable(place)
     why = f"has no {MARKER} that names a profile" if place.is_dir() else "is not a folder"
     raise BadConfiguration(f"{place} ({source}) is not a home: it {why}", next_step=f"v6 init {place}")
+
+
+def _check_reachable(folder: Path) -> None:
+    """Raise Unreachable where nobody can say whether it is a home, for want of permission."""
+    try:
+        (folder / MARKER).open("rb").close()
+    except PermissionError:
+        raise Unreachable(folder) from None
+    except OSError:
+        return
 
 
 def _checked(folder: Path) -> Home:

@@ -22,7 +22,7 @@ import click  # noqa: E402
 
 from v6cli import __version__  # noqa: E402
 from v6cli.app import App  # noqa: E402
-from v6cli.errors import V6Error  # noqa: E402
+from v6cli.errors import CannotWrite, V6Error  # noqa: E402
 from v6cli.options import Shared  # noqa: E402
 
 SECTIONS = ("Daily", "Incidents", "Emergency", "Maintenance", "System")
@@ -283,6 +283,8 @@ def run(argv: list[str] | None = None) -> int:
         return _usage(error)
     except click.ClickException as error:
         return _fail(app, error.format_message(), None, 65)
+    except CannotWrite as error:
+        return _fail(app, error.message, error.next_step or _way_out(app), error.exit_code)
     except V6Error as error:
         return _fail(app, error.message, error.next_step, error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -324,6 +326,13 @@ def _fail(app: App, message: str, next_step: str | None, code: int) -> int:
     return code
 
 
+def _way_out(app: App) -> str | None:
+    from v6cli.files import way_out
+
+    home = app.home_if_any()
+    return way_out(home.root) if home else None
+
+
 def _closed_pipe() -> int:
     """The reader of our output went away (`| head`): not worth a word; stdout is pointed elsewhere so that exit does not complain."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -334,7 +343,7 @@ def _full(app: App, error: OSError) -> int:
     """A disk is full, be it the one that our output goes to, whose rest is let go so that exit does not complain."""
     _closed_pipe()
     where = f" {error.filename}" if error.filename else ""
-    return _fail(app, f"cannot write{where}: {error.strerror}", None, 74)
+    return _fail(app, f"cannot write{where}: {error.strerror}", "free that disk: df -h shows which ones are full", 74)
 
 
 def _bug(app: App, error: Exception) -> int:

@@ -33,7 +33,7 @@ def _shared() -> list[click.Parameter]:
         return click.Option(list(names), expose_value=False, callback=_keep, is_eager=True, **attributes)
 
     return [
-        option("--home", metavar="DIR", type=click.Path(), help="The home to work in."),
+        option("--home", metavar="DIR", type=click.Path(readable=False), help="The home to work in."),
         option("-o", "--output", type=click.Choice(FORMATS), help="Format; a pipe gets plain."),
         option("--no-color", is_flag=True, help="No colour."),
         option("-q", "--quiet", is_flag=True, help="Data and errors only."),

@@ -39,11 +39,14 @@ def tighten(home: Home, state: TradingState, reason: str, who: str, silence: Cal
     """Tighten the trading state and shut the barrier: nothing that it forbids leaves any more.
 
     Where it cannot be recorded, the gate is held shut while ``silence`` ends everything that sends and says what came of it.
-    Raises CannotWrite then.
+    Raises CannotWrite then; Refused for who may neither write in the home nor end what its owner runs.
     """
     try:
         mark = latch.tighten(home, state, reason or NO_REASON, who)
     except CannotWrite as error:
+        from v6cli import owner
+
+        owner.check_may_write(home)
         raise _unrecorded(home, error, silence) from error
     try:
         return Tightened(mark, barrier.shut(home))
