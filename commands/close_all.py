@@ -9,7 +9,7 @@ import click
 from v6cli import latch, options
 from v6cli.app import App
 from v6cli.latch import TradingState
-from v6cli.runbook import close_all, close_tables, halt
+from v6cli.runbook import close_all, halt
 
 
 @options.command()
@@ -30,6 +30,8 @@ def command(app: App, symbol: str, strategy: str, account: str, yes: bool, dry_r
     \b
     If it fails: run it again, at any point; it goes on where it was. What could
     not be closed is named, with why; exit 75. Another halt stops it.
+    Where orders cannot be recorded (a full disk), none is sent: the ones to type
+    into TWS are shown; exit 74. A damaged state file is moved aside by itself.
 
     \b
     Exit codes: 0 flat; 65 nothing fits; 69 no gateway; 74 cannot write;
@@ -41,22 +43,19 @@ def command(app: App, symbol: str, strategy: str, account: str, yes: bool, dry_r
       v6 close-all --symbol SPY --yes
       v6 close-all --market --yes --account U1234567
     """
-    wish = close_all.wish(app.settings.closing, "v6 close-all", symbol=symbol, strategy=strategy, **how)
+    wish = close_all.wish(app.settings_in_need.closing, "v6 close-all", symbol=symbol, strategy=strategy, **how)
     if dry_run:
-        app.show_plan(app.closing(wish, ""))
+        app.show_plan(app.closing(wish))
         return
-    halt.tighten(app.home, TradingState.REDUCING, wish.what, app.operator, app.silence)
-    app.output.note(halt.said(latch.read(app.home)))
-    with app.journaled(), app.alone("close-all"):
-        app.say_where()
-        closing = app.closing(wish, app.run_of_this)
-        app.show_plan(closing)
-        closing.agree(app.output.ask, yes=yes, typed=account)
-        halted = halt.tighten(app.home, TradingState.HALTED, wish.what, app.operator, app.silence)
-        closing.permit([halted.mark])
-        app.output.note(closing.end_what_trades(app.services_in_need()))
-        left = app.close_positions(closing)
-        app.output.show(close_tables.left_table(left, wish.what))
+    with app.typed_instead(wish):
+        halt.tighten(app.home, TradingState.REDUCING, wish.what, app.operator, app.silence)
         app.output.note(halt.said(latch.read(app.home)))
-        close_tables.check_flat(left, wish.what)
+        with app.journaled(emergency=True):
+            app.say_where(emergency=True)
+            closing = app.closing(wish)
+            app.show_plan(closing)
+            app.check_recordable()
+            closing.agree(app.output.ask, yes=yes, typed=account)
+            with app.alone("close-all"):
+                app.flatten(closing)
     app.output.note(close_all.NEXT)

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from v6cli.console.output import Output
-from v6cli.errors import BadConfiguration, Refused, Unavailable, V6Error
+from v6cli.errors import BadConfiguration, CannotWrite, Refused, Unavailable, V6Error
 
 if TYPE_CHECKING:
     from v6cli import settings as settings_module
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from v6cli.health.gather import Facts
     from v6cli.home import Home
     from v6cli.latch import Latch
+    from v6cli.locks import Run
     from v6cli.models import WorkingOrder
     from v6cli.procedure import Fix, Outcome, Procedure
     from v6cli.results import Result
@@ -43,6 +44,9 @@ class App:
     def __init__(self) -> None:
         self.flags: dict[str, Any] = {}
         self.entry: Entry | None = None
+        self._entries = contextlib.ExitStack()  # the journal's entry of this act, once it could be written
+        self._unjournaled: Exception | None = None  # why it could not
+        self._own_run: Run | None = None
         self._state: State | None = None
         self._guesses = False  # whether the settings are the packaged ones, not this home's
 
@@ -101,6 +105,17 @@ class App:
         loaded = settings.load(self.home)
         settings.start_clock(loaded)
         return loaded
+
+    @property
+    def settings_in_need(self) -> settings_module.Settings:
+        """The settings, else the last ones that could be used. Raises BadConfiguration where there are none."""
+        try:
+            return self.settings
+        except BadConfiguration as error:
+            self.output.note(error.message)
+            if (kept := self._last_settings()) is None:
+                raise
+            return kept
 
     @property
     def state(self) -> State:
@@ -280,6 +295,22 @@ class App:
             self.home_if_any()  # who becomes another user forks, which no event loop outlives
         return asyncio.run(work)
 
+    def run_until_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+        """As ``run``; whoever asks the process to end, or closes its terminal, lets it tidy up as ^C does."""
+        import asyncio
+        import signal
+
+        async def stoppable() -> T:
+            task = asyncio.ensure_future(work)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            return await task
+
+        try:
+            return self.run(stoppable())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
     def invoke(self, argv: Sequence[str]) -> int:
         """Run another v6 command in this home as a process of its own and return its exit code."""
         import subprocess
@@ -334,7 +365,7 @@ class App:
             own = self.settings
         except BadConfiguration:
             own = None
-        return Shutdown(self.home, wish, latched, Rooms(own, self.services_in_need, lambda: self.state, self.close), self.operator)
+        return Shutdown(self.home, wish, latched, Rooms(own, self.services_in_need, lambda: self.state, self.close_state), self.operator)
 
     def show_at_stake(self, shutdown: Shutdown, *, yes: bool) -> None:
         """Show who is to decide the orders that a shutdown would cancel, or say why they are unknown. Where nobody is, nothing waits."""
@@ -348,8 +379,12 @@ class App:
 
     def shut_down(self, shutdown: Shutdown) -> None:
         """Carry it out, its steps shown as they go, then what came of them and where that is kept."""
-        with self.output.live("Emergency shutdown") as report:
-            self.run(shutdown.carry_out(report))
+        try:
+            with self.output.live("Emergency shutdown") as report:
+                self.run_until_stopped(shutdown.carry_out(report))
+        except KeyboardInterrupt:
+            self.output.note(shutdown.said_of_interruption())
+            raise
         self.output.show(shutdown.table())
         if elsewhere := shutdown.kept_elsewhere():
             self.output.text(elsewhere)
@@ -368,15 +403,68 @@ class App:
 
     @property
     def run_of_this(self) -> str:
-        """The run of the act that is being journaled."""
-        assert self.entry is not None
-        return self.entry.run
+        """The run of this act: the one that is being journaled, else one begun for it. Raises CannotWrite."""
+        from v6cli import locks
 
-    def closing(self, wish: WishToClose, run: str) -> CloseAll:
+        if self.entry is not None:
+            return self.entry.run
+        if self._own_run is None:
+            self._own_run = locks.begin_run(self.home, f"v6 {_command_words()}")
+        return self._own_run.identity
+
+    def closing(self, wish: WishToClose) -> CloseAll:
         """A closing of positions in this home, nothing of which has begun."""
         from v6cli.runbook.close_all import CloseAll
 
-        return CloseAll(self.home, self.settings, self.state_for(dry_run=not run), wish, run, self.gateway)
+        return CloseAll(self.home, self.settings, None, wish, "", self.gateway)
+
+    def check_recordable(self) -> None:
+        """Raise CannotWrite where no order could be recorded before it is sent. A damaged state file is renewed before that is tried."""
+        from v6cli.state import renewal
+
+        if isinstance(self._unjournaled, CannotWrite) and not renewal.damage(self.home):
+            raise CannotWrite(self._unjournaled.message, next_step=self._unjournaled.next_step)
+
+    def renew_state(self) -> None:
+        """Where the state file is damaged, begin it anew, and with it this act's entry in the journal. Raises CannotWrite."""
+        from v6cli import clock
+        from v6cli.runbook import state_file
+
+        self.close_state()
+        if text := state_file.renew(self.home, self.services_in_need(), f"{clock.wall():%Y%m%d_%H%M%S}", self.output.report):
+            self.output.note(text)
+        if self.entry is None:
+            with contextlib.suppress(Exception):  # it has been said that the journal cannot be written, and noted beside it
+                self._entries.enter_context(self._entered(emergency=True))
+
+    @contextlib.contextmanager
+    def typed_instead(self, wish: WishToClose) -> Iterator[None]:
+        """Where an order cannot be recorded none is sent: what would close the positions is shown, to be typed by hand."""
+        from v6cli.state.errors import StateCorrupt
+
+        try:
+            yield
+        except (CannotWrite, StateCorrupt) as error:
+            self._show_by_hand(wish)
+            told = f"no order can be recorded, so v6 sends none: {error.message}"
+            raise CannotWrite(told, next_step=f"type what is shown above into TWS; then {error.next_step or 'free the disk'}") from error
+
+    def _show_by_hand(self, wish: WishToClose) -> None:
+        from v6cli.runbook import by_hand
+
+        async def ask() -> Result:
+            async with self.gateway("look") as connection:
+                return await by_hand.asked(connection, wish.chooses, wish.how.own, self.settings.lines.trading)
+
+        try:
+            self.output.show(self.run(ask()))
+            return
+        except V6Error as error:
+            self.output.note(f"what is held now is UNKNOWN: {error.message}")
+        try:
+            self.output.show(by_hand.recorded(self.recorded(), wish.chooses))
+        except Exception as error:  # noqa: BLE001  whatever is wrong with what is recorded, TWS knows
+            self.output.note(f"nor is it known from before: {error}; look in TWS, and close there, shorts before the longs that cover them")
 
     def show_plan(self, closing: CloseAll) -> None:
         """Show what a closing would do, from what IB says now."""
@@ -384,7 +472,78 @@ class App:
         from v6cli.state import mirror
 
         stage = self.run(closing.look())
-        self.output.show(close_tables.plan_table(stage, closing.wish.what, self.look_up(mirror.read)))
+        try:
+            seen = self.look_up(mirror.read)
+        except V6Error as error:
+            self.output.note(error.message)
+            seen = None
+        self.output.show(close_tables.plan_table(stage, closing.wish.what, seen))
+
+    def flatten(self, closing: CloseAll) -> None:
+        """Halt, end what trades, and close everything that is meant; what is left is shown.
+
+        Raises OutcomeUnknown where something is left, Refused, CannotWrite.
+        """
+        from v6cli import latch
+        from v6cli.runbook import close_tables, halt
+
+        what = closing.wish.what
+        halted = halt.tighten(self.home, latch.TradingState.HALTED, what, self.operator, self.silence)
+        self.output.note(closing.end_what_trades(self.services_in_need()))
+        self.renew_state()
+        closing.begin(self.state, self.run_of_this)
+        closing.permit([halted.mark])
+        left = self.close_positions(closing)
+        self.output.show(close_tables.left_table(left, what))
+        self.output.note(halt.said(latch.read(self.home)))
+        close_tables.check_flat(left, what)
+
+    def show_what_closes(self, closing: CloseAll | None, *, yes: bool) -> None:
+        """Show who is to decide it what would be closed, or say why that is unknown. Where nobody is, nothing waits."""
+        if closing is None or yes or self.output.ask is None:
+            return
+        try:
+            self.show_plan(closing)
+        except V6Error as error:
+            self.output.note(f"what would be closed is UNKNOWN: {error.message}")
+
+    def closing_everything(self) -> CloseAll | None:
+        """What closes every position; None, which is said, in a home whose settings are unknown."""
+        from v6cli.runbook import close_all
+
+        try:
+            return self.closing(close_all.wish_for_everything(self.settings_in_need.closing))
+        except BadConfiguration:
+            self.output.note("NO POSITION WILL BE CLOSED: the settings of this home are unknown; v6 config validate")
+            return None
+
+    def flatten_after(self, shutdown: Shutdown, closing: CloseAll | None, *, yes: bool) -> None:
+        """Close what is to be closed once a shutdown has done what it could. Raises the worse of what came of both, with all words."""
+        from v6cli.runbook.shutdown import worse
+
+        errors = []
+        for act in (shutdown.check, lambda: self._flatten_too(shutdown, closing, yes=yes)):
+            try:
+                act()
+            except V6Error as error:
+                errors.append(error)
+        if (worst := worse(errors)) is not None:
+            raise worst
+
+    def _flatten_too(self, shutdown: Shutdown, closing: CloseAll | None, *, yes: bool) -> None:
+        if closing is None:
+            if shutdown.wish.close_all:
+                raise BadConfiguration("no position was closed: the settings of this home are unknown", next_step="v6 config validate")
+            return
+        shutdown.check_consent()
+        with self.typed_instead(closing.wish):
+            self.check_recordable()
+            shown = closing.stage
+            self.show_plan(closing)
+            agreed = yes or (shown is not None and not closing.grown_since(shown))
+            closing.agree(self.output.ask, yes=agreed, typed=shutdown.typed)
+            with self.alone("close-all"):
+                self.flatten(closing)
 
     def close_positions(self, closing: CloseAll) -> list[Left]:
         """Carry it out with its progress shown, keep what came of it, and sync; what is left open.
@@ -394,7 +553,7 @@ class App:
         from v6cli.runbook import close_tables, sync
 
         with self.output.live(closing.wish.what) as report:
-            left = self.run(closing.carry_out(report))
+            left = self.run_until_stopped(closing.carry_out(report))
             self.record(closing.wish.how.purpose, close_tables.code(left), close_tables.evidence(left))
             try:
                 closing.end()
@@ -464,12 +623,13 @@ class App:
 
         owner.check_may_write(self.home)
 
-        with contextlib.ExitStack() as entry:
+        with self._entries:
             try:
-                entry.enter_context(self._entered(emergency=emergency))
+                self._entries.enter_context(self._entered(emergency=emergency))
             except Exception as error:  # whatever is wrong with the journal, an emergency goes on
                 if not emergency:
                     raise
+                self._unjournaled = error
                 self.output.note(f"the journal cannot be written: {error}")
                 self.output.note(journal.note_beside(self.home, self._argv()))
             yield
@@ -516,6 +676,13 @@ class App:
 
     def close(self) -> None:
         """Let go of what is open."""
+        if self._own_run is not None:
+            self._own_run.end()
+            self._own_run = None
+        self.close_state()
+
+    def close_state(self) -> None:
+        """Let go of the state file; it is opened again when it is needed."""
         if self._state is not None:
             self._state.close()
             self._state = None

@@ -16,7 +16,8 @@ from v6cli.runbook.shutdown import Wish
 @click.option("--account", default="", metavar="ID", help="The account, where one has to be typed.")
 @click.option("--keep-orders", is_flag=True, help="Cancel no order.")
 @click.option("--keep-dashboard", is_flag=True, help="Leave the dashboard running.")
-def command(app: App, reason: str, yes: bool, account: str, keep_orders: bool, keep_dashboard: bool) -> None:
+@click.option("--close-all", is_flag=True, help="Then close every position, as v6 close-all does.")
+def command(app: App, reason: str, yes: bool, account: str, keep_orders: bool, keep_dashboard: bool, close_all: bool) -> None:
     """Emergency shutdown: halt, cancel every order, end what trades, and prove it.
 
     When to use: runaway trading, critical failure, damaged data. When in doubt, v6 halt first: that needs no decision and cancels
@@ -30,7 +31,8 @@ def command(app: App, reason: str, yes: bool, account: str, keep_orders: bool, k
     hand and protective ones too, while v6-trading and a running close are ended;
     prove under their client ids that nothing works; stop v6-position-sync and the
     dashboard; positions left; logs of 24 hours; other homes of this machine.
-    Positions are not closed.
+    Positions are closed with --close-all alone, once the rest is done: one question
+    for both, one record of each, and the worse exit code.
 
     \b
     If it fails: each row says what is not proven and when it will be known. Look in
@@ -46,16 +48,20 @@ def command(app: App, reason: str, yes: bool, account: str, keep_orders: bool, k
       v6 emergency shutdown
       v6 emergency shutdown --yes --reason "orders run away"
       v6 emergency shutdown --yes --account U1234567
+      v6 emergency shutdown --close-all
       v6 emergency-stop
     """
-    wish = Wish(reason, account, keep_orders, keep_dashboard)
+    wish = Wish(reason, account, keep_orders, keep_dashboard, close_all)
+    wish.check()
     latched = shutdown.halt_first(app.home, wish, app.operator, app.silence)
     app.output.note(halt.said(latch.read(app.home)))
     with app.journaled(emergency=True):
         app.say_where(emergency=True)
         under_way = app.emergency(latched, wish)
         app.show_at_stake(under_way, yes=yes)
+        closing = app.closing_everything() if close_all else None
+        app.show_what_closes(closing, yes=yes)
         under_way.agree(app.output.ask, yes=yes)
         app.shut_down(under_way)
-        under_way.check()
+        app.flatten_after(under_way, closing, yes=yes)
     app.output.note(shutdown.NEXT)

@@ -58,6 +58,23 @@ def test_a_cancel_ends_an_order_once_the_gateway_says_so(trading: Any) -> None:
     trading(act)
 
 
+def test_an_order_interrupted_on_its_way_has_not_left_and_is_ended_as_not_sent(trading: Any) -> None:
+    async def act(at: Trading) -> None:
+        recorded = await at.sells()
+        gate = barrier.keep_shut(at.stage.home)  # it waits before it
+        assert gate is not None
+        with gate:
+            sending = asyncio.ensure_future(at.desk.place(recorded))
+            await asyncio.sleep(0.2)
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+        assert (at.state, at.orders) == ("not sent", 0)
+        await at.sells()  # its claim is free again
+
+    trading(act)
+
+
 def test_a_halted_order_does_not_leave_and_is_ended_as_not_sent(trading: Any) -> None:
     async def act(at: Trading) -> None:
         recorded = await at.sells()

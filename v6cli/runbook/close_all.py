@@ -76,6 +76,11 @@ def wish(own: Closing, what: str, *, symbol: str = "", strategy: str = "", posit
     return Wish(f"{what} {position}".strip(), _how(own, what.removeprefix("v6 "), **options), symbol, strategy, position)
 
 
+def wish_for_everything(own: Closing) -> Wish:
+    """Everything, as v6 close-all closes it where no option says otherwise."""
+    return wish(own, "v6 close-all", cap=None, market=False, queue=False, timeout=None, limits=())
+
+
 def _how(own: Closing, purpose: str, *, cap: float | None, market: bool, queue: bool, timeout: float | None, limits: Sequence[str]) -> How:
     changes = {name: value for name, value in (("percent", cap), ("timeout", timeout)) if value is not None}
     if cap is not None and not 0 < cap <= 1:
@@ -100,19 +105,25 @@ def _typed_limit(text: str) -> tuple[int, float]:
 class CloseAll:
     """One closing, over as many connections as it takes."""
 
-    def __init__(self, home: Home, settings: Settings, state: State, wish: Wish, run: str, gateway: Gateway) -> None:
+    def __init__(self, home: Home, settings: Settings, state: State | None, wish: Wish, run: str, gateway: Gateway) -> None:
+        """The plan needs neither state nor run, which may be given later: see ``begin``."""
         self.home = home
         self.wish = wish
         self.left: list[Left] = []
         self.stage: Stage | None = None
         self._seen = latch.read(home)
         self._settings = settings
-        self._state = state
+        self._opened = state
         self._run = run
         self._gateway = gateway
         self._permit: Permit | None = None
         self._share = settings.messages.closing
         self._zone = ZoneInfo(settings.gateway.time_zone)
+
+    @property
+    def _state(self) -> State:
+        assert self._opened is not None
+        return self._opened
 
     # Before the question.
 
@@ -156,6 +167,10 @@ class CloseAll:
         return "" if state is TradingState.ACTIVE else f"; trading stays {state.value} until v6 resume --reason TEXT"
 
     # After it.
+
+    def begin(self, state: State, run: str) -> None:
+        """Work on with this state, whose intents name this run."""
+        self._opened, self._run = state, run
 
     def permit(self, also: Sequence[Mark] = ()) -> None:
         """Take the permit to pass the halts that stood when the plan was shown, ``also`` these, and no others. Raises CannotWrite."""
@@ -268,14 +283,12 @@ class CloseAll:
     def _check_grown(self, plan: Plan) -> None:
         """Raise Refused where more is held than was shown and asked about."""
         assert self.stage is not None
-        shown = self.stage.plan.sizes
-        for con_id, size in plan.sizes.items():
-            if abs(size) > abs(shown.get(con_id, 0.0)) + 1e-9:
-                own = next(own for part in plan.parts for own, _ in part.legs if own.con_id == con_id)
-                raise Refused(
-                    f"{own} has grown from {shown.get(con_id, 0.0):+g} to {size:+g} since the plan was shown: nothing was closed",
-                    next_step=f"{self.wish.what} again shows it",
-                )
+        if grown := _grown(self.stage.plan, plan):
+            raise Refused(f"{grown} since the plan was shown: nothing was closed", next_step=f"{self.wish.what} again shows it")
+
+    def grown_since(self, shown: Stage) -> str:
+        """What is held more of than a plan of before says; empty where nothing is."""
+        return _grown(shown.plan, self.stage.plan) if self.stage else ""
 
     async def _close(self, desk: Desk, parts: Sequence[Part], report: Report) -> list[Left]:
         if not parts:
@@ -315,6 +328,15 @@ class CloseAll:
         """It needs its permit no more. Raises CannotWrite."""
         if self._permit is not None:
             permits.withdraw(self.home, self._permit)
+
+
+def _grown(shown: Plan, now: Plan) -> str:
+    for con_id, size in now.sizes.items():
+        before = shown.sizes.get(con_id, 0.0)
+        if abs(size) > abs(before) + 1e-9:
+            own = next(own for part in now.parts for own, _ in part.legs if own.con_id == con_id)
+            return f"{own} has grown from {before:+g} to {size:+g}"
+    return ""
 
 
 def _touches(order: WorkingOrder, part: Part) -> bool:

@@ -16,7 +16,7 @@ from v6cli import barrier, clock, latch, locks, procedure, settings
 from v6cli.broker import account as accounts
 from v6cli.broker import orders
 from v6cli.broker.connection import Connection, connect
-from v6cli.errors import BadConfiguration, CannotWrite, OutcomeUnknown, Refused, V6Error
+from v6cli.errors import BadConfiguration, CannotWrite, OutcomeUnknown, Refused, UsageError, V6Error
 from v6cli.events import Report, ignore
 from v6cli.home import Home, profile_of
 from v6cli.latch import TradingState
@@ -40,6 +40,8 @@ STEPS = ("halt", "cancel", "trading", "proof", "services", "positions", "state",
 STOPPED = ("v6-position-sync", "v6-dashboard")  # v6-operations stays, for the alerts
 AGAIN = "v6 emergency shutdown"
 NEXT = "next: look at the positions; once the cause is gone: v6 services start, v6 morning-check, v6 resume --reason TEXT"
+INTERRUPTED = 130  # exit code
+WEIGHTS = (74, 75, 69, 65, 77, 78)  # exit codes, the worse later: what is not written, not proven, not reached, refused
 DEFAULT_REASON = "emergency shutdown"
 
 Ask = Callable[[str], str]  # a question to whoever sits at the terminal
@@ -52,11 +54,18 @@ class Wish(Struct, frozen=True):
     account: str = ""
     keep_orders: bool = False
     keep_dashboard: bool = False
+    close_all: bool = False
 
     @property
     def options(self) -> list[str]:
         """The options that change what is done."""
-        return [name for name, given in (("--keep-orders", self.keep_orders), ("--keep-dashboard", self.keep_dashboard)) if given]
+        given = (("--keep-orders", self.keep_orders), ("--keep-dashboard", self.keep_dashboard), ("--close-all", self.close_all))
+        return [name for name, wanted in given if wanted]
+
+    def check(self) -> None:
+        """Raise UsageError for options that exclude each other."""
+        if self.keep_orders and self.close_all:
+            raise UsageError("--keep-orders and --close-all exclude each other: closing cancels what rests on a position")
 
 
 class Latched(Struct, frozen=True):
@@ -129,7 +138,7 @@ class Shutdown:
         if ask is None:
             ended = senders.said(senders.silence(self.home, self._rooms.services()))
             self._refuse(f"nobody to ask: {ended}; no order was cancelled, nothing else stopped", f"{AGAIN} --yes")
-        elif self._must_type and not self._typed:
+        elif (self._must_type or self._closes_real_money) and not self._typed:
             others = [one for one in self._managed if one != self._pinned]
             whose = f"; a global cancel takes the orders of {' and '.join(self._managed)}" if others else ""
             wanted = self._pinned or "the account id"
@@ -142,7 +151,7 @@ class Shutdown:
     def _plan(self) -> str:
         names = ", ".join(["v6-trading", *self._to_stop()])
         cancels = "cancels NO order" if self.wish.keep_orders else "cancels EVERY working order, those by hand and protective ones too"
-        return f"This {cancels},\nand stops {names}"
+        return f"This {cancels},\nand stops {names}" + (",\nthen CLOSES EVERY POSITION" if self.wish.close_all else "")
 
     def _refuse(self, what: str, next_step: str) -> None:
         self.keeper.end("declined", Refused.exit_code)
@@ -156,13 +165,27 @@ class Shutdown:
         """Whether somebody has to type an account: none is pinned, or a global cancel reaches another one."""
         return not self.wish.keep_orders and (not self._pinned or any(one != self._pinned for one in self._managed))
 
+    @property
+    def _closes_real_money(self) -> bool:
+        return self.wish.close_all and self._settings is not None and self._settings.profile == "live"
+
+    @property
+    def typed(self) -> str:
+        """The account that was typed, with --account or when it was asked for; empty where none was."""
+        return self._typed
+
+    def check_consent(self) -> None:
+        """Raise Refused where no order was cancelled for lack of consent: then nothing else is done either."""
+        if self._unconfirmed:
+            raise Refused(f"no position was closed: {self._unconfirmed}", next_step=f"{AGAIN} --close-all --account ID")
+
     def _forbids(self, connection: Connection) -> str:
         """Why no global cancel may go to this gateway; empty where it may."""
         self._managed = list(connection.client.accounts)
         why = ""
         if self._typed and self._typed != connection.account:
             why = f"--account says {self._typed}, this home is pinned to {connection.account}"
-        elif self._must_type and not self._typed:
+        elif (self._must_type or self._closes_real_money) and not self._typed:
             others = [one for one in self._managed if one != connection.account]
             whose = f", and of {' and '.join(others)}" if others else ""
             why = f"a global cancel takes the orders of {connection.account}{whose}: nobody typed that account"
@@ -195,9 +218,24 @@ class Shutdown:
     # The steps.
 
     async def carry_out(self, report: Report) -> None:
-        """Every step, in order."""
+        """Every step, in order. Whatever interrupts it, the record keeps what was done by then."""
         self._report = report
         self.keeper.save()
+        try:
+            await self._every_step()
+        except BaseException:
+            self.keeper.end("interrupted", INTERRUPTED)
+            raise
+        self.keeper.end(self.verdict, self.exit_code)
+        self._record_run()
+
+    def said_of_interruption(self) -> str:
+        """Where it stands, for whoever interrupted it."""
+        done = ", ".join(outcome.step.title for outcome in self._outcomes.values()) or "nothing"
+        where = self.kept_elsewhere() or f"kept in {self.keeper.path}"
+        return f"interrupted after: {done}; {where}\ntrading stays {latch.read(self.home).state.value}; next: {AGAIN}, which proves anew"
+
+    async def _every_step(self) -> None:
         await self._step("halt", "Halt", "trading", 5.0, self._look_at_halt)
         await asyncio.gather(
             self._step("cancel", "Orders cancelled", "orders", 40.0, self._sweep.cancel),
@@ -209,8 +247,6 @@ class Shutdown:
         await self._step("state", "State file", "state", 30.0, self._mend_state)
         await self._step("logs", "Logs kept", "logs", 60.0, self._keep_logs)
         await self._step("homes", "Other homes", "homes", 15.0, self._name_other_homes)
-        self.keeper.end(self.verdict, self.exit_code)
-        self._record_run()
 
     async def _step(self, name: str, title: str, subject: str, seconds: float, look: Callable[[], Awaitable[Sequence[Finding]]]) -> None:
         began = clock.now()
@@ -355,11 +391,9 @@ class Shutdown:
             moved = renewal.begin_anew(self.home, self.keeper.stem.removeprefix("emergency_"))
         except CannotWrite as error:
             return Finding("state", Status.DEGRADED, f"{damage}; {error.message}", advice=error.next_step or "")
-        aside = moved[-1]
-        text = f"{damage}; it lies in {aside.name} beside a new one, which knows neither positions nor orders of before"
-        return Finding(
-            "state", Status.DEGRADED, text, advice="v6 sync --force, before trading resumes", evidence={"moved": list(map(str, moved))}
-        )
+        evidence: dict[str, object] = {"moved": list(map(str, moved))}
+        text = f"{damage}; {renewal.said(moved)}"
+        return Finding("state", Status.DEGRADED, text, advice="v6 sync --force, before trading resumes", evidence=evidence)
 
     async def _keep_logs(self) -> list[Finding]:
         from v6cli.services.catalogue import SERVICES
@@ -476,6 +510,15 @@ class Shutdown:
     def _unwritten(self) -> str:
         told = [one.text for one in self.findings if one.subject == "written" and one.status is not Status.OK]
         return "; ".join([*([] if self._in_state or not self.keeper.problem else [self.keeper.problem]), *told])
+
+
+def worse(errors: Sequence[V6Error]) -> V6Error | None:
+    """The error whose exit code weighs more, with what the others say; None where there is none."""
+    if not errors:
+        return None
+    worst = max(errors, key=lambda error: WEIGHTS.index(error.exit_code) if error.exit_code in WEIGHTS else len(WEIGHTS))
+    told = "; and ".join(error.message for error in (worst, *(one for one in errors if one is not worst)))
+    return type(worst)(told, next_step=worst.next_step)
 
 
 def _filled_after(saved: SavedOrder, fills: Sequence[Fill]) -> float | None:

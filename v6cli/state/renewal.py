@@ -49,3 +49,8 @@ def begin_anew(home: Home, stamp: str) -> list[Path]:
         raise CannotWrite(f"the damaged state file {home.state} cannot be moved aside: {error.strerror}") from error
     open_state(home).close()
     return moved
+
+
+def said(moved: list[Path]) -> str:
+    """Where the damaged file is now, for the end of a sentence."""
+    return f"it lies in {moved[-1].name} beside a new one, which knows neither positions nor orders of before"

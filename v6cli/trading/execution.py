@@ -116,6 +116,9 @@ class Desk:
         except (Refused, GatewayUnavailable) as error:
             intents.end(self.state, recorded.intent, "not sent", 0.0, error.message)
             raise
+        except asyncio.CancelledError:  # nothing is awaited from the write on: what is interrupted has not left
+            intents.end(self.state, recorded.intent, "not sent", 0.0, "interrupted before it left")
+            raise
         return Working(self, recorded)
 
 

@@ -1,0 +1,117 @@
+"""^C, a request to end, a terminal that goes away, while orders are out: they are taken back and that is confirmed, or they are named."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from v6cli import latch, permits
+from v6cli.latch import TradingState
+from v6cli.runbook import emergency_record, senders
+from v6cli.state import intents, journal
+from v6cli.state.database import open_read_only
+
+from ..conftest import ROOT, Demo
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Acting:
+    """A v6 command that runs, and what it says."""
+
+    def __init__(self, demo: Demo, *argv: str) -> None:
+        self.file = demo.home.root / "said"
+        self._began = self.file.stat().st_size if self.file.exists() else 0
+        with self.file.open("ab") as said:
+            command = [sys.executable, "-P", "-m", "v6cli", "--home", str(demo.home), *argv]
+            around = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=around)
+
+    @property
+    def said(self) -> str:
+        return self.file.read_bytes()[self._began :].decode()
+
+    def wait_for(self, done: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 60
+        while not done():
+            assert self.process.poll() is None and time.monotonic() < deadline, self.said
+            time.sleep(0.02)
+
+    def interrupt(self, number: int) -> int:
+        """Interrupt it; its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def patient(closing_demo: Demo) -> Iterator[Demo]:
+    """A demo in which a closing order rests long at its first price, in the middle, where nobody takes it."""
+    closing_demo.v6("config", "set", "closing.dwell", "30", check=0)
+    closing_demo.v6("config", "set", "closing.percent", "0.001", check=0)
+    yield closing_demo
+
+
+def working(demo: Demo) -> list[dict[str, object]]:
+    rows = json.loads(demo.v6("orders", "-o", "json", check=0).stdout)["rows"]
+    return [row for row in rows if row["state"] in {"Submitted", "PreSubmitted", "PendingSubmit", "PendingCancel"}]
+
+
+def sent(demo: Demo) -> int:
+    with open_read_only(demo.home) as state:
+        return len(intents.recent(state, 100))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_closing_takes_its_orders_back(patient: Demo, number: signal.Signals) -> None:
+    act = Acting(patient, "close-all", "--yes")
+    act.wait_for(lambda: sent(patient) >= 3)
+    code = act.interrupt(number)
+    assert code == 130 and "none of them works any more" in act.said and "Traceback" not in act.said, (code, act.said)
+    assert working(patient) == [] and permits.standing(patient.home) == [] and senders.find(patient.home) == []
+    assert latch.read(patient.home).state is TradingState.HALTED
+    with open_read_only(patient.home) as state:
+        assert intents.unsettled(state) == []
+        (entry,) = journal.entries(state, command="close-all")
+    assert (entry.outcome, entry.exit_code) == ("interrupted", 130)
+
+
+def test_an_order_whose_cancel_nobody_answers_is_named(patient: Demo) -> None:
+    act = Acting(patient, "close-all", "--symbol", "SPY", "--yes")
+    act.wait_for(lambda: sent(patient))
+    time.sleep(0.5)
+    patient.v6("gateway", "fault", "stuck-cancelling", check=0)
+    code = act.interrupt(signal.SIGINT)
+    assert code == 75 and "these orders may still work" in act.said, (code, act.said)
+    named = re.findall(r"v6-\w+-\w+\.\d+", act.said.rpartition("may still work")[2])
+    assert named and {row["reference"] for row in working(patient)} == set(named)
+    patient.v6("gateway", "fault", "stuck-cancelling", "--clear", check=0)
+    for key, value in (("closing.dwell", "0.4"), ("closing.percent", "1.0")):
+        patient.v6("config", "set", key, value, check=0)
+    patient.v6("close-all", "--symbol", "SPY", "--market", "--yes", check=0, timeout=200)
+
+
+@pytest.mark.seeds(2, 12)
+def test_a_shutdown_keeps_what_was_done_and_another_proves_it(closing_demo: Demo, seed: int) -> None:
+    chance = random.Random(seed)
+    act = Acting(closing_demo, "emergency", "shutdown", "--yes")
+    act.wait_for(lambda: latch.read(closing_demo.home).state is TradingState.HALTED)
+    time.sleep(chance.uniform(0, 2.5))
+    code = act.interrupt(signal.SIGINT)
+    assert code in {0, 130} and "Traceback" not in act.said, (code, act.said)
+    assert latch.read(closing_demo.home).state is TradingState.HALTED
+    records = [emergency_record.read(path) for path in sorted(closing_demo.home.logs.glob("emergency_*.json"))]
+    if "interrupted after" in act.said:
+        assert "next: v6 emergency shutdown" in act.said and [record.outcome for record in records] == ["interrupted"]
+        assert records[0].exit_code == 130 and len(records[0].steps) < 9
+    closing_demo.v6("emergency", "shutdown", "--yes", check=0)
+    assert senders.find(closing_demo.home) == []
+    closing_demo.v6("services", "start", check=0)
