@@ -29,6 +29,7 @@ from v6cli.runbook import emergency_record, senders
 from v6cli.services import processes
 
 from ..conftest import free_port
+from ..others import OWNER, becoming, seen_by_all
 
 ROOT = Path(__file__).parents[2]
 # Root writes whatever the modes say, unless it gives that up.
@@ -74,6 +75,7 @@ class Ground:
         self.port = settings.load(home).gateway.port
         self._v6 = v6
         self._said = folder / "trader"
+        self.trader_as: list[str] = []  # what runs a command as whoever the trader is
         self.trader: subprocess.Popen[bytes] | None = None
 
     def v6(self, *argv: str, **how: object) -> subprocess.CompletedProcess[str]:
@@ -85,7 +87,7 @@ class Ground:
         self.v6("services", "stop", "v6-trading", check=0)  # its place is the trader's
         self.v6("sync", "--force", check=0)
         with self._said.open("wb") as said:
-            argv = [sys.executable, "-P", "-c", TRADER, str(self.home), str(self.port), manner]
+            argv = [*self.trader_as, sys.executable, "-P", "-c", TRADER, str(self.home), str(self.port), manner]
             self.trader = subprocess.Popen(argv, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=said, stderr=said)
         deadline = time.monotonic() + 30
         while self._said.read_bytes().count(b"placed") < 5:
@@ -298,9 +300,51 @@ def test_a_home_that_cannot_be_written_is_silenced_all_the_same(ground: Ground) 
     assert done.returncode == 74 and "NOT RECORDED" in said and "Traceback" not in said, said
     record = json.loads(done.stdout[done.stdout.index("{\n") :])
     assert record["orders"] and all(saved["left"] is False for saved in record["orders"])
+    assert record["exit_code"] == 74 and len(record["steps"]) == 9
     assert ground.trader is not None and ground.trader.wait(5) is not None
-    assert ground.working() == 0
-    ground.v6("emergency", "shutdown", "--yes", check=0)
+    proven_afterwards(ground, Case(code=74))
+
+
+@pytest.mark.machine
+@pytest.mark.timeout(240)
+def test_root_ends_what_another_user_runs_and_leaves_nothing_of_its_own(folder: Path) -> None:
+    """Services and a runaway trader are the owner's; the command that root types becomes that one."""
+    folder.chmod(0o755)
+    (folder / "o").mkdir()
+    os.chown(folder / "o", OWNER.pw_uid, OWNER.pw_gid)
+    home, as_owner = Home(folder / "o" / "h"), becoming(OWNER.pw_uid, OWNER.pw_gid)
+
+    def v6(*argv: object, check: int | None = None, who: list[str] | None = None) -> subprocess.CompletedProcess[str]:
+        command = [*seen_by_all(), *(who or []), sys.executable, "-P", "-m", "v6cli", *map(str, argv)]
+        around = {name: value for name, value in os.environ.items() if not name.startswith(("V6_", "SUDO_"))} | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            command, cwd="/", env=around, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False
+        )
+        assert check in {None, done.returncode}, done.stdout + done.stderr
+        return done
+
+    v6("init", home.root, "--profile", "demo", "--port", free_port(), check=0, who=as_owner)
+    ground = Ground(home, v6, folder)
+    ground.trader_as = [*seen_by_all(), *as_owner]
+    try:
+        ground.start("runaway")
+        shuts_down(ground, Case(manner="runaway"), random.Random(0))
+        (path,) = home.logs.glob("emergency_*.json")
+        record = emergency_record.read(path)
+        assert (record.exit_code, record.operator) == (0, "root") and record.orders
+        assert all(saved.left is False for saved in record.orders)
+        proven_afterwards(ground, Case())
+        assert [
+            one.pid for one in processes.carrying({"SUPERVISOR_SERVER_URL": f"unix://{home.run}/supervisor.sock"}) if _is_roots(one.pid)
+        ] == []
+        assert [str(one) for one in (home.root, *home.root.rglob("*")) if one.lstat().st_uid != OWNER.pw_uid] == []
+    finally:
+        ground.end()
+        v6("--home", home, "services", "stop")
+
+
+def _is_roots(pid: int) -> bool:
+    return psutil.Process(pid).uids().effective == 0
 
 
 @pytest.mark.machine
@@ -321,7 +365,7 @@ def test_on_a_full_disk_it_halts_and_proves_and_says_what_it_could_not_write(fol
             assert ground.working() == 0 and "all proven" not in said
             assert "No space left" in said
             (place / "fills").unlink()
-            ground.v6("emergency", "shutdown", "--yes", check=0)
+            proven_afterwards(ground, Case(code=74))
         finally:
             ground.end()
             ground.v6("services", "stop")
