@@ -126,3 +126,10 @@ def test_a_home_that_cannot_be_written_still_answers(home: Home, argv: tuple[str
     if argv[0] == "morning-check":
         assert "the result was not recorded" in done.stderr
     assert trace(home) == before
+
+
+def test_a_home_that_may_not_be_looked_into_is_not_said_to_be_none(home: Home) -> None:
+    home.config.chmod(0)
+    done = run(home, "health")
+    home.config.chmod(0o700)
+    assert done.returncode == 78 and "may not be looked into: Permission denied" in done.stderr and f"ls -ld {home}" in done.stderr

@@ -77,7 +77,7 @@ class App:
     @staticmethod
     def as_owner(home: Home) -> Home:
         """The same home; where root works in that of another user, from here on as that one. Raises Refused, BadConfiguration."""
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and home.owner:
             from v6cli import owner
 
             owner.become(home)

@@ -49,6 +49,14 @@ class Home:
         """Where a service listens for requests of other v6 processes on this machine."""
         return self.run / f"{service}.sock"
 
+    @property
+    def owner(self) -> int | None:
+        """Whose it is, by user id; None where it is not there yet."""
+        try:
+            return self.root.stat().st_uid
+        except FileNotFoundError:
+            return None
+
     def __str__(self) -> str:
         return str(self.root)
 

@@ -69,12 +69,9 @@ def become(home: Home) -> None:
 
     The child raises Refused where it may not become that user, BadConfiguration where that user cannot read this program.
     """
-    try:
-        found = home.root.stat()
-    except FileNotFoundError:
-        return  # about to be made, as root's
-    if os.geteuid() != 0 or found.st_uid == 0:
-        return
+    if os.geteuid() != 0 or not home.owner:
+        return  # also where it is about to be made, as root's
+    found = home.root.stat()
     # Whatever arrives from here on waits until there is a child to pass it on to.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, signal.SIGCHLD})
     parent = os.getpid()

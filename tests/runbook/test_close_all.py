@@ -80,6 +80,16 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], says: str) -> N
         close_all.wish(builtin().closing, "v6 close-all", **(given | options))
 
 
+def test_broken_settings_keep_nobody_from_closing(demo: Demo) -> None:
+    text = demo.home.settings_file.read_text()
+    demo.home.settings_file.write_text(text + "\n[[[")
+    try:
+        done = demo.v6("close-all", "--symbol", "SPY", "--dry-run", check=0)
+        assert "working with the last settings" in done.stderr and "SPY iron condor" in done.stdout
+    finally:
+        demo.home.settings_file.write_text(text)
+
+
 def test_nothing_that_fits_is_said(demo: Demo) -> None:
     assert "nothing that is held fits v6 close ZZZ" in demo.v6("close", "ZZZ", "--yes", check=65).stderr
 
