@@ -144,7 +144,7 @@ def test_what_is_typed_arrives(asking: Asking, home: Home) -> None:
 
 # Goes on as the owner, says which signals arrive, and ends at the word of one of them.
 HEARS = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
 from v6cli import owner
 from v6cli.home import Home
@@ -154,7 +154,7 @@ signal.signal(signal.SIGHUP, lambda *_: print("HUP", flush=True))
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 print(os.getpid(), flush=True)
 while True:
-    signal.pause()
+    time.sleep(0.1)  # a signal that comes just before signal.pause() would not end it
 """
 
 
