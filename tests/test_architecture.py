@@ -38,6 +38,7 @@ OWNERS = {
     "ib_async": {"broker/ib.py"},
     "deltalake": {"lake"},
     "arro3": {"lake"},
+    "isal": {"backup"},
     "duckdb": {"lake"},
     "sqlite3": {"state", "simulator/world/files.py"},  # the world closes what a process that died had open
     "apscheduler": {"scheduler"},

@@ -40,6 +40,16 @@ def symbols(ctx: click.Context, _parameter: click.Parameter, incomplete: str) ->
     return []
 
 
+def backups(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Names of the home's backups."""
+    from v6cli.backup import catalogue
+
+    with contextlib.suppress(V6Error):
+        found = catalogue.backups((ctx.find_object(App) or App()).home)
+        return [name for name in (*(one.name for one in found), catalogue.LATEST) if name.startswith(incomplete)]
+    return []
+
+
 def scenarios(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Names of the packaged scenarios of the simulated gateway."""
     folder = Path(__file__).parent / "config" / "scenarios"

@@ -23,11 +23,12 @@ class StepEnded(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """``done`` of ``total`` units of ``what`` are finished."""
+    """``done`` of ``total`` units of ``what`` are finished; ``unit`` is ``bytes`` where it is not things that are counted."""
 
     what: str
     done: int
     total: int
+    unit: str = ""
 
 
 class Note(Struct, frozen=True):

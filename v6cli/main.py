@@ -103,6 +103,16 @@ REGISTRY = (
     Entry("resume", "Loosen the trading state again", "Emergency"),
     Entry("trading-state", "ACTIVE, REDUCING or HALTED, and why", "Emergency"),
     Entry("support-bundle", "What a supporter needs to see, in one archive", "Emergency"),
+    Entry(
+        "backup",
+        "Backups: make, prove, list, prune",
+        "Maintenance",
+        (
+            Entry("create", "Back up lake, state and settings"),
+            Entry("verify", "Prove that a backup can be restored"),
+        ),
+        default="create",
+    ),
     Entry("demo", "A running system to try things in", "System"),
     Entry("init", "Make a new home", "System"),
     Entry(

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from v6cli import clock
 
-NUMERIC = frozenset({"integer", "identity", "quantity", "strike", "price", "money", "percent", "greek", "number", "seconds"})
+NUMERIC = frozenset({"integer", "identity", "quantity", "strike", "price", "money", "percent", "greek", "number", "seconds", "bytes"})
 UNKNOWN = "?"
 
 
@@ -24,7 +24,7 @@ class Column(Struct, frozen=True):
     """What one column means.
 
     ``kind``: text, status, date, expiry, time, integer, identity (a number to copy), quantity, strike, price, money (whole
-    units), percent (of a fraction), greek, number, seconds (an age). ``unit`` is for machines and help. ``sign`` colours by
+    units), percent (of a fraction), greek, number, seconds (an age), bytes. ``unit`` is for machines and help. ``sign`` colours by
     sign. A None is shown as ``missing``: ``?`` where a number is unknown, nothing where there is none to have. Where the
     screen is too narrow, columns of the highest ``rank`` give way first.
     """
@@ -122,6 +122,17 @@ def compact(value: float, decimals: int) -> str:
     return "0" if text == "-0" else text
 
 
+def bytes_text(size: float) -> str:
+    """A size in decimal units, as disks are sold: ``999 bytes``, ``26.4 kB``, ``648 MB``."""
+    if size < 1000:
+        return f"{size:.0f} bytes"
+    for unit in ("kB", "MB", "GB", "TB"):
+        size /= 1000
+        if size < 999.5 or unit == "TB":
+            break
+    return f"{size:.{0 if size >= 99.95 else 1}f} {unit}"
+
+
 def _greek(value: float) -> str:
     size = abs(value)
     if size >= 10:
@@ -150,6 +161,7 @@ _FORMATS: dict[str, Callable[[Any], str]] = {
     "greek": _greek,
     "number": lambda value: compact(value, 2),
     "seconds": clock.show_age,
+    "bytes": bytes_text,
 }
 
 

@@ -1,4 +1,4 @@
-"""Events of long work as a live view on stderr: a spinner for steps under way, a bar for counted work."""
+"""Events of long work as a live view on stderr: a spinner for steps under way, a bar for counted work, its rate where it is bytes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,23 @@ def view(title: str, *, color: bool) -> Iterator[Report]:
     from rich.console import Console, Group
     from rich.live import Live
     from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        SpinnerColumn,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
     from rich.progress import Progress as Bars
 
     console = Console(stderr=True, no_color=not color, highlight=False)
     steps = Bars(SpinnerColumn(finished_text=" "), TextColumn("{task.description}"), console=console)
-    counts = Bars(TextColumn("  {task.description}"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(), console=console)
+    bar = TextColumn("  {task.description}"), BarColumn(20)
+    counts = Bars(*bar, MofNCompleteColumn(), TimeRemainingColumn(), console=console)
+    amounts = Bars(*bar, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), console=console)
     tasks: dict[str, TaskID] = {}
 
     def report(event: Event) -> None:
@@ -34,10 +45,11 @@ def view(title: str, *, color: bool) -> Iterator[Report]:
             style = STATUS_STYLES.get(event.status, "default")
             steps.update(tasks[event.step], completed=1, description=f"[{style}]{MARKS.get(event.status, '')}[/] {escape(event.text)}")
         elif isinstance(event, Progress):
+            bars = amounts if event.unit == "bytes" else counts
             if event.what not in tasks:
-                tasks[event.what] = counts.add_task(escape(event.what), total=event.total)
-            counts.update(tasks[event.what], completed=event.done, total=event.total)
+                tasks[event.what] = bars.add_task(escape(event.what), total=event.total)
+            bars.update(tasks[event.what], completed=event.done, total=event.total)
 
-    with Live(Group(steps, counts), console=console, transient=True, refresh_per_second=10):
+    with Live(Group(steps, counts, amounts), console=console, transient=True, refresh_per_second=10):
         console.print(escape(title), style="bold")
         yield report

@@ -1,0 +1,1 @@
+"""v6 backup: make backups, prove them, prune them."""

@@ -1,0 +1,100 @@
+"""What the commands of ``v6 backup`` show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from v6cli.backup.create import Backup
+from v6cli.backup.manifest import LeftOut, Manifest
+from v6cli.backup.verify import Verified
+from v6cli.results import Column, Table, bytes_text, count
+
+_TABLES = (
+    Column("table"),
+    Column("version", kind="integer"),
+    Column("rows", kind="integer"),
+    Column("files", kind="integer", rank=1),
+    Column("bytes", kind="bytes", unit="bytes"),
+    Column("note", wraps=True),
+)
+
+
+def planned(manifest: Manifest, needed: int, free: int) -> Table:
+    """A dry run: the tables that would go in."""
+    title = f"dry run: nothing was written; {bytes_text(manifest.bytes)} would go in"
+    room = f"about {bytes_text(needed)} of {bytes_text(free)} free are needed"
+    facts: list[tuple[Column, Any]] = [
+        (Column("needed", unit="bytes"), needed),
+        (Column("free", unit="bytes"), free),
+        (Column("bytes", unit="bytes"), manifest.bytes),
+        (Column("files"), len(manifest.files)),
+    ]
+    return _tables("v6.backup-plan/1", title, manifest, [room, *_notes(manifest)], facts)
+
+
+def made(backup: Backup) -> Table:
+    """A finished backup."""
+    manifest = backup.manifest
+    title = f"backup {backup.path} ({bytes_text(backup.size)})"
+    facts: list[tuple[Column, Any]] = [
+        (Column("archive"), str(backup.path)),
+        (Column("size", unit="bytes"), backup.size),
+        (Column("sha256"), backup.sha256),
+        (Column("bytes", unit="bytes"), manifest.bytes),
+        (Column("files"), len(manifest.files)),
+        (Column("seconds", unit="s"), round(backup.seconds, 3)),
+        (Column("left_out"), [one.what for one in manifest.left_out]),
+    ]
+    rate = f"{bytes_text(manifest.bytes)} in {backup.seconds:.1f} s ({bytes_text(manifest.bytes / max(backup.seconds, 1e-3))}/s)"
+    return _tables("v6.backup/1", title, manifest, [rate, *_notes(manifest)], facts)
+
+
+def _tables(schema: str, title: str, manifest: Manifest, notes: list[str], facts: list[tuple[Column, Any]]) -> Table:
+    rows = [(one.name, one.version, one.rows, one.files, one.bytes, _of(one.known, one.named)) for one in manifest.tables]
+    totals = ("", "", manifest.tables and sum(row[2] for row in rows), sum(row[3] for row in rows), sum(row[4] for row in rows), "")
+    return Table(
+        schema,
+        title,
+        _TABLES,
+        list(rows),
+        totals=totals if rows else None,
+        as_of=manifest.taken,
+        notes=notes,
+        empty="no table in the lake",
+        facts=facts,
+    )
+
+
+def _of(known: bool, named: bool) -> str:
+    if not known:
+        return "not v6's, its latest version"
+    return "" if named else "no sync names it, its latest version"
+
+
+def _notes(manifest: Manifest) -> list[str]:
+    notes = []
+    if manifest.sync is not None:
+        notes.append(f"tables at the versions of sync {manifest.sync.run}")
+    notes += [f"{_word(one)}: {one.what}: {one.why}" for one in manifest.left_out]
+    if manifest.strays:
+        few = ", ".join(manifest.strays[:3]) + (", …" if len(manifest.strays) > 3 else "")
+        notes.append(f"of no table, and not in it: {count(len(manifest.strays), 'stray file')} in the lake: {few}")
+    return notes
+
+
+def _word(one: LeftOut) -> str:
+    return "MISSING" if one.lost else "left out"
+
+
+def verified(found: list[Verified]) -> Table:
+    """What verifying found, a row for each thing that was looked at."""
+    columns = (Column("backup"), Column("what"), Column("status", kind="status"), Column("finding", wraps=True))
+    rows = [(_name(one), finding.subject, finding.status.value, finding.text) for one in found for finding in one.findings]
+    words = ["healthy", "degraded", "unhealthy"]
+    code = max((one.code for one in found), default=0)
+    title = "; ".join(f"{_name(one)}: {words[one.code]}, {bytes_text(one.size)} in {one.seconds:.1f} s" for one in found[:3])
+    return Table("v6.backup-verify/1", title, columns, list(rows), verdict=words[code])
+
+
+def _name(one: Verified) -> str:
+    return one.path.name.removesuffix(".tar.gz")

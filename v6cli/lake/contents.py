@@ -1,0 +1,321 @@
+"""Everything that belongs to a lake at one consistent set of versions, held open while it is copied.
+
+A table at a version is the end of its log (the last checkpoint up to that version and the commits behind it) and the data files that
+it names. Those files are opened at once: a file that is open can be read to its end whatever a vacuum or a shortened log removes
+meanwhile. What was removed before it could be opened makes the whole look begin anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from v6cli import clock
+from v6cli.lake import footers, scan
+from v6cli.lake.durability import LOG
+from v6cli.lake.errors import LakeEmpty, LakeUnreadable
+from v6cli.lake.rows import SyncRunRecord
+from v6cli.lake.schemas import SYNC_RUNS, TABLES
+from v6cli.lake.tables import BROKEN, WRITERS_LOCK, open_table
+
+PATIENCE = 5.0  # wall seconds in which a set of versions must be found whole; a sync names a new one meanwhile
+_PAUSE = 0.1
+_CHUNK = 1 << 20
+
+_COMMIT = re.compile(r"(\d{20})\.json")
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
+
+
+class Vanished(Exception):
+    """A file was removed before it could be read: what is wanted is another, later set of versions."""
+
+
+class LakeFile:
+    """A file of the lake by its path below it. ``descriptor`` is None while it is not open."""
+
+    __slots__ = ("descriptor", "modified", "path", "size")
+
+    def __init__(self, path: str, size: int, modified: int = 0, descriptor: int | None = None) -> None:
+        self.path = path
+        self.size = size
+        self.modified = modified
+        self.descriptor = descriptor
+
+
+class TableContents(Struct, frozen=True):
+    """One table at one version: ``log`` and ``data`` are its files, ``named`` says that the last sync named the version."""
+
+    name: str
+    version: int
+    rows: int
+    schema: dict[str, Any]
+    named: bool
+    log: list[LakeFile]
+    data: list[LakeFile]
+
+    @property
+    def known(self) -> bool:
+        """Whether it is a table that v6 writes."""
+        return self.name in TABLES
+
+    @property
+    def files(self) -> Iterator[LakeFile]:
+        """Its log's files, then its data's."""
+        return itertools.chain(self.log, self.data)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all its files."""
+        return sum(file.size for file in self.files)
+
+    def close(self) -> None:
+        """Let go of every file that is still open."""
+        for file in self.files:
+            if file.descriptor is not None:
+                os.close(file.descriptor)
+                file.descriptor = None
+
+
+class Contents:
+    """A consistent set of tables. ``missing`` are tables that could not be had, with the reason; ``strays`` what belongs to none."""
+
+    def __init__(self, lake: Path, sync: SyncRunRecord | None, strays: list[str]) -> None:
+        self.lake = lake
+        self.sync = sync
+        self.strays = strays
+        self.tables: list[TableContents] = []
+        self.missing: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of every file that is still open."""
+        for table in self.tables:
+            table.close()
+
+    def files(self) -> Iterator[LakeFile]:
+        """Every file of every table."""
+        for table in self.tables:
+            yield from table.files
+
+    def read(self, file: LakeFile) -> Iterator[bytes]:
+        """The content of a file, in one piece where it is small; it is closed at the end. Learns at once when it was modified.
+
+        Raises Vanished, LakeUnreadable where it is not as the log says, OSError.
+        """
+        descriptor = file.descriptor if file.descriptor is not None else _open(self.lake, file)
+        file.descriptor = None
+        return _chunks(descriptor, file.size)
+
+
+def look(lake: Path, descriptors: int, *, patience: float = PATIENCE) -> Contents:
+    """Every table of the lake, at the versions that the last sync named and others at their latest; up to ``descriptors`` files open.
+
+    With ``descriptors`` 0 nothing is kept open: for a look. What cannot be had whole within ``patience`` wall seconds is in
+    ``missing``. Raises LakeUnreadable where the folder itself cannot be read.
+    """
+    deadline = clock.monotonic() + patience
+    while True:
+        found = _look_once(lake, descriptors)
+        if not found.missing or clock.monotonic() >= deadline:
+            return found
+        found.close()
+        clock.pause_blocking(_PAUSE)
+
+
+def _look_once(lake: Path, descriptors: int) -> Contents:
+    names, strays = _walk(lake)
+    why, sync, versions = _named(lake)
+    found = Contents(lake, sync, strays)
+    try:
+        for name in sorted({*names, *versions, *([SYNC_RUNS] if why else ())}):
+            with _missed(found, name):
+                if name == SYNC_RUNS and why:
+                    raise LakeUnreadable(why)
+                table = _table(lake, name, versions.get(name))
+                found.tables.append(table)
+                for file in table.log:
+                    descriptors -= _hold(lake, file, descriptors)
+        for table in [*found.tables]:
+            with _missed(found, table.name):
+                for file in table.data:
+                    if descriptors <= 0:
+                        break
+                    descriptors -= _hold(lake, file, descriptors)
+        return found
+    except BaseException:
+        found.close()
+        raise
+
+
+@contextlib.contextmanager
+def _missed(found: Contents, name: str) -> Iterator[None]:
+    """A table that cannot be had is said to be missing, and why."""
+    try:
+        yield
+    except (LakeUnreadable, Vanished, OSError) as error:
+        found.missing[name] = _reason(error)
+        for table in [one for one in found.tables if one.name == name]:
+            table.close()
+            found.tables.remove(table)
+
+
+def _named(lake: Path) -> tuple[str | None, SyncRunRecord | None, dict[str, int]]:
+    """Why the versions that belong together are not known, if so; the last sync, and the version of each table that it names."""
+    if not (lake / SYNC_RUNS).exists():
+        return None, None, {}
+    try:
+        table = open_table(lake, SYNC_RUNS)
+        record = scan.last_sync_run(table)
+        return None, record, ({**record.versions} if record else {}) | {SYNC_RUNS: table.version()}
+    except LakeEmpty:
+        return None, None, {}
+    except LakeUnreadable as error:
+        return error.message, None, {}
+
+
+def _walk(lake: Path) -> tuple[list[str], list[str]]:
+    """The Delta tables below the lake, and what belongs to none; links are followed nowhere."""
+    tables: list[str] = []
+    strays: list[str] = []
+    waiting = [lake] if lake.is_dir() else []
+    try:
+        while waiting:
+            folder = waiting.pop()
+            for entry in os.scandir(folder):
+                name = Path(entry.path).relative_to(lake).as_posix()
+                if folder == lake and name in {WRITERS_LOCK, BROKEN}:
+                    continue
+                if not entry.is_dir(follow_symlinks=False):
+                    strays.append(name)
+                elif (Path(entry.path) / LOG).is_dir():
+                    tables.append(name)
+                else:
+                    waiting.append(Path(entry.path))
+    except OSError as error:
+        raise LakeUnreadable(f"the lake {lake} cannot be read: {error.strerror}: {error.filename}") from error
+    return sorted(tables), sorted(strays)
+
+
+def _table(lake: Path, name: str, named: int | None) -> TableContents:
+    """The table at the version named, or its latest. Raises LakeUnreadable, Vanished, OSError."""
+    table = open_table(lake, name, named)
+    version = table.version()
+    log = [LakeFile(f"{name}/{LOG}/{part}", 0) for part in _log_files(lake / name / LOG, version)]
+    files, rows = data_files(table)
+    data = [LakeFile(f"{name}/{path}", size) for path, size in files]
+    _refuse_links(lake, [*log[:1], *data])
+    if rows is None:
+        rows = footers.count_rows([lake / file.path for file in data])
+    return TableContents(name, version, rows, schema_of(table), named is not None, log, data)
+
+
+def data_files(table: Any) -> tuple[list[tuple[str, int]], int | None]:
+    """The data files that an open table names, by path in its folder, with their sizes; and its rows where the log knows them.
+
+    Raises LakeUnreadable for one that lies outside of the folder.
+    """
+    actions = table.get_add_actions(flatten=True)
+    columns = actions.schema.names
+    paths = [unquote(path) for path in actions.column("path").to_pylist()]
+    for path in paths:
+        if path.startswith("/") or ":" in path.split("/")[0] or not {"", ".", ".."}.isdisjoint(path.split("/")):
+            raise LakeUnreadable(f"its log names a file outside of its folder: {path}")
+    rows = actions.column("num_records").to_pylist() if "num_records" in columns else [None]
+    files = sorted(zip(paths, actions.column("size_bytes").to_pylist(), strict=True))
+    return files, None if None in rows else sum(rows)
+
+
+def schema_of(table: Any) -> dict[str, Any]:
+    """The schema of an open table as Delta writes it."""
+    schema: dict[str, Any] = json.loads(table.schema().to_json())
+    return schema
+
+
+def _log_files(log: Path, version: int) -> list[str]:
+    """The files of the log that make ``version``. Raises Vanished where some are missing, OSError."""
+    commits: dict[int, str] = {}
+    parts: dict[tuple[int, int], list[str]] = {}
+    for entry in os.listdir(log):  # noqa: PTH208  names are all that is wanted
+        if match := _COMMIT.fullmatch(entry):
+            commits[int(match[1])] = entry
+        elif match := _CHECKPOINT.fullmatch(entry):
+            parts.setdefault((int(match[1]), int(match[3] or 1)), []).append(entry)
+    whole = [(at, of) for (at, of), names in parts.items() if at <= version and len(names) == of]
+    start, of = max(whole, default=(-1, 0))
+    needed = range(start + 1, version + 1)
+    if missing := [number for number in needed if number not in commits]:
+        raise Vanished(f"its log lacks the commit {missing[0]}")
+    newest = [commits[start]] if start in commits else []
+    return sorted(parts.get((start, of), [])) + newest + [commits[number] for number in needed]
+
+
+def _refuse_links(lake: Path, files: list[LakeFile]) -> None:
+    """A partition that is a link leads out of the lake. Raises LakeUnreadable."""
+    real = os.path.realpath(lake)
+    for folder in {file.path.rpartition("/")[0] for file in files}:
+        if os.path.realpath(lake / folder) != os.path.join(real, folder):  # noqa: PTH118  a path as text, to compare
+            raise LakeUnreadable(f"{lake / folder} is a link")
+
+
+def _hold(lake: Path, file: LakeFile, left: int) -> int:
+    """Open the file where a descriptor is left for it, else learn its size alone; how many it took. Raises as ``_open``."""
+    descriptor = _open(lake, file)
+    if left > 0:
+        file.descriptor = descriptor
+        return 1
+    os.close(descriptor)
+    return 0
+
+
+def _open(lake: Path, file: LakeFile) -> int:
+    """A descriptor of the file. Raises Vanished, LakeUnreadable where it is no file, or not of the size that the log says, OSError."""
+    path = f"{lake}/{file.path}"
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise Vanished(f"{path} is gone") from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise LakeUnreadable(f"{path} is no file")
+        if file.size and status.st_size != file.size:
+            raise LakeUnreadable(f"{path} has {status.st_size:,} bytes, the log says {file.size:,}")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    file.size, file.modified = status.st_size, max(0, int(status.st_mtime))
+    return descriptor
+
+
+def _chunks(descriptor: int, size: int) -> Iterator[bytes]:
+    try:
+        while size and (chunk := os.read(descriptor, min(size, _CHUNK))):
+            size -= len(chunk)
+            yield chunk
+        if size:
+            raise Vanished("a file became shorter while it was read")
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, LakeUnreadable):
+        return error.message
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
