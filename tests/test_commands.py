@@ -41,6 +41,10 @@ LOOKS = {
     ("sync", "--dry-run"): "v6.sync/1",
     ("config", "show"): "v6.config/1",
     ("gateway", "fault", "--list"): "v6.faults/1",
+    ("backup", "--dry-run"): "v6.backup-plan/1",
+    ("backup", "create"): "v6.backup/1",
+    ("backup", "list"): "v6.backup-list/1",
+    ("backup", "prune", "--dry-run"): "v6.backup-prune/1",
     ("support-bundle", "--dry-run"): "v6.support-bundle-parts/1",
     ("support-bundle",): "v6.support-bundle/1",
 }
@@ -190,6 +194,7 @@ ARGUMENTS = {
     ("orders", "settle"): ("v6-x.1", "--dead"),
     ("orders", "cancel"): ("1",),
     ("close",): ("SPY",),
+    ("backup", "diff"): ("backup_20261124_163000",),
 }
 
 

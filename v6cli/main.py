@@ -109,7 +109,10 @@ REGISTRY = (
         "Maintenance",
         (
             Entry("create", "Back up lake, state and settings"),
+            Entry("list", "Backups with age, size, rows; gaps"),
             Entry("verify", "Prove that a backup can be restored"),
+            Entry("prune", "Remove backups that are old enough"),
+            Entry("diff", "What changed between two backups"),
         ),
         default="create",
     ),

@@ -139,6 +139,12 @@ class Services(Section, frozen=True):
     backend: Literal["supervisord"]
 
 
+class Backups(Section, frozen=True):
+    """How long backups are kept, in days."""
+
+    keep: Positive = 30.0
+
+
 class Support(Section, frozen=True):
     """Whom to call: the developer of this system, and IB's support line."""
 
@@ -161,7 +167,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     closing: Closing
     health: Health
     services: Services
-    support: Support = Support()  # what an older v6 kept as the last settings lacks it
+    # What an older v6 kept as the last settings lacks these.
+    support: Support = Support()
+    backup: Backups = Backups()
 
 
 Values = dict[str, Any]

@@ -7,6 +7,7 @@ first file is made, and nothing of an archive that lies is ever looked at a seco
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -66,8 +67,6 @@ class Writer:
 
     def give_up(self) -> None:
         """End the threads of an archive that will not be whole; what they still say is of no interest."""
-        import contextlib
-
         with contextlib.suppress(Exception):
             self._summed.deaf = True
             self._gzip.close()
@@ -114,9 +113,10 @@ def read(path: Path, begin: Callable[[Manifest], None], take: Callable[[File, in
 
     ``begin`` gets the manifest, whose sums are not known yet, before any file; ``take`` each file with the moment it was modified
     (seconds since 1970) and its content in chunks, all of which it must consume. What they were given is proven only once this returns.
-    Raises BadArchive naming what is wrong, NoManifest where the archive does not begin with a manifest, and OSError.
+    Raises BadArchive naming archive and reason, NoManifest where the archive does not begin with a manifest, BadInput where it cannot
+    be read.
     """
-    with Gunzip(path) as stream:
+    with _naming(path), Gunzip(path) as stream:
         manifest, own = _manifest(stream)
         begin(manifest)
         found = _files(stream, manifest, take)
@@ -126,9 +126,18 @@ def read(path: Path, begin: Callable[[Manifest], None], take: Callable[[File, in
 
 
 def head(path: Path) -> bytes:
-    """The manifest's text, with nothing behind it read. Raises BadArchive, NoManifest, OSError."""
-    with Gunzip(path) as stream:
+    """The manifest's text, with nothing behind it read. Raises BadArchive, NoManifest, BadInput."""
+    with _naming(path), Gunzip(path) as stream:
         return _manifest_text(stream)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What is wrong is said of the archive by its name."""
+    try:
+        yield
+    except BadArchive as error:
+        raise type(error)(f"{path.name} is refused: {error.message}", next_step=error.next_step) from error
 
 
 def _manifest(stream: Gunzip) -> tuple[Manifest, str]:

@@ -19,7 +19,6 @@ from msgspec import Struct
 from v6cli import clock
 from v6cli.backup import archive, manifest
 from v6cli.backup.create import SUFFIX, SUM_SUFFIX
-from v6cli.backup.errors import BadArchive
 from v6cli.backup.manifest import Summary
 from v6cli.backup.verify import Verified
 from v6cli.errors import BadInput, CannotWrite, UsageError
@@ -110,10 +109,8 @@ def describe(kept: Kept) -> Described:
     """The backup with its manifest's summary; only the archive's beginning is read. Never raises V6Error."""
     try:
         return Described(kept, manifest.summary(archive.head(kept.path)))
-    except BadArchive as error:
-        return Described(kept, None, error.message)
-    except OSError as error:
-        return Described(kept, None, f"it cannot be read: {error.strerror}")
+    except BadInput as error:
+        return Described(kept, None, error.message.removeprefix(f"{kept.path.name} is refused: "))
 
 
 def taken(kept: Kept) -> datetime | None:

@@ -38,7 +38,7 @@ def extract(path: Path, into: Path, report: Report, *, wanted: Wanted | None = N
     """Take the archive out into the folder ``into``, which must not be there or be empty: ``into/data/lake``, ``into/config``.
 
     All of the archive is checked, and those files are written that are ``wanted`` (all). What it wrote is not yet on the disk: sync it.
-    Raises BadArchive, NoManifest, CannotWrite (no room), OSError where the archive cannot be read.
+    Raises BadArchive, NoManifest, CannotWrite (no room), BadInput where the archive cannot be read.
     """
     private_folder(into)
     if any(into.iterdir()):
@@ -48,7 +48,7 @@ def extract(path: Path, into: Path, report: Report, *, wanted: Wanted | None = N
 
 
 def check(path: Path, report: Report) -> Read:
-    """Read all of the archive and check every sum; nothing is written. Raises BadArchive, NoManifest, OSError."""
+    """Read all of the archive and check every sum; nothing is written. Raises BadArchive, NoManifest, BadInput."""
     return _through(path, report, lambda _manifest: None, None, None)
 
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from v6cli.backup.errors import BadArchive
+from v6cli.errors import BadInput
 
 _READ = 256 << 10
 _CHUNK = 1 << 20
@@ -20,12 +21,16 @@ _AHEAD = 4  # chunks
 
 
 class Gunzip:
-    """The decompressed bytes of a file, in order. Every method raises BadArchive, OSError."""
+    """The decompressed bytes of a file, in order. Every method raises BadArchive, and BadInput where the file cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self.sha256 = ""  # of the file itself, once all of it was read
         self.compressed = 0
-        self._file = path.open("rb")
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        self._path = path
         self._chunks: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
         self._stop = threading.Event()
         self._chunk = memoryview(b"")
@@ -79,6 +84,8 @@ class Gunzip:
         try:
             self._decompress()
             self._put(None)
+        except OSError as error:
+            self._put(_unreadable(self._path, error))
         except BaseException as error:  # noqa: BLE001  it is raised where the stream is read
             self._put(error)
 
@@ -117,3 +124,7 @@ class Gunzip:
                 continue
             return True
         return False
+
+
+def _unreadable(path: Path, error: OSError) -> BadInput:
+    return BadInput(f"{path} cannot be read: {error.strerror}")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
+from v6cli.backup import retention
+from v6cli.backup.catalogue import Described
+from v6cli.backup.compare import Difference
 from v6cli.backup.create import Backup
 from v6cli.backup.manifest import LeftOut, Manifest
+from v6cli.backup.retention import Fate
 from v6cli.backup.verify import Verified
 from v6cli.results import Column, Table, bytes_text, count
 
@@ -98,3 +104,60 @@ def verified(found: list[Verified]) -> Table:
 
 def _name(one: Verified) -> str:
     return one.path.name.removesuffix(".tar.gz")
+
+
+def listed(found: list[Described], missing: list[date], now: datetime) -> Table:
+    """The backups of the home, and which sessions have none."""
+    columns = (
+        Column("backup"),
+        Column("age", kind="seconds", unit="s"),
+        Column("size", kind="bytes", unit="bytes"),
+        Column("tables", kind="integer"),
+        Column("rows", kind="integer"),
+        Column("verified", kind="status"),
+        Column("note", wraps=True),
+    )
+    rows = [_listed(one, now) for one in found]
+    facts: list[tuple[Column, Any]] = [
+        (Column("size", unit="bytes"), sum(one.kept.size for one in found)),
+        (Column("gaps"), [day.isoformat() for day in missing]),
+    ]
+    days = ", ".join(f"{day:%a} {day.isoformat()}" for day in missing)
+    note = f"GAPS: no backup of the sessions {days}" if missing else "each of the last 7 sessions has one"
+    title = f"{count(len(found), 'backup')}, {bytes_text(sum(one.kept.size for one in found))}"
+    return Table("v6.backup-list/1", title, columns, rows, notes=[note], empty="no backup yet: v6 backup", facts=facts, as_of=now)
+
+
+def _listed(one: Described, now: datetime) -> tuple[Any, ...]:
+    summary, record = one.summary, one.kept.record
+    verified = "never" if record is None else ["ok", "degraded", "unhealthy"][record.code]
+    age = retention.age_of(one.kept, now)
+    if summary is None:
+        return (one.kept.name, age, one.kept.size, None, None, verified, one.problem)
+    notes = [f"lacks {lost.what}" for lost in summary.lost] + (["with secrets"] if summary.secrets else [])
+    return (one.kept.name, age, one.kept.size, len(summary.tables), summary.rows, verified, ", ".join(notes))
+
+
+def pruned(found: list[Fate], keep: float, *, dry_run: bool) -> Table:
+    """What pruning did, or would do."""
+    columns = (
+        Column("backup"),
+        Column("age", kind="seconds", unit="s"),
+        Column("size", kind="bytes", unit="bytes"),
+        Column("fate", kind="status"),
+        Column("why", wraps=True),
+    )
+    word = "would go" if dry_run else "removed"
+    rows = [(one.kept.name, one.age, one.kept.size, word if one.goes else "kept", one.why or f"older than {keep:g} days") for one in found]
+    gone = [one for one in found if one.goes]
+    title = f"{count(len(gone), 'backup')} {word}, {bytes_text(sum(one.kept.size for one in gone))}"
+    notes = [] if any(one.kept.verified for one in found) or not found else ["none of them was ever verified: v6 backup verify"]
+    return Table("v6.backup-prune/1", title, columns, list(rows), notes=notes, empty="no backup yet: v6 backup")
+
+
+def compared(before: Path, after: Path, found: list[Difference]) -> Table:
+    """What changed between two backups."""
+    columns = (Column("kind"), Column("name"), Column("before", wraps=True), Column("after", wraps=True), Column("change"))
+    rows = [(one.kind, one.name, one.before, one.after, one.change) for one in found]
+    title = f"from {before.name.removesuffix('.tar.gz')} to {after.name.removesuffix('.tar.gz')}"
+    return Table("v6.backup-diff/1", title, columns, list(rows), empty="they hold the same")

@@ -13,7 +13,7 @@ from v6cli.backup import extract, names, scratch
 from v6cli.backup.create import SUM_SUFFIX
 from v6cli.backup.errors import BadArchive
 from v6cli.backup.manifest import Manifest, Table
-from v6cli.errors import BadInput, CannotWrite, V6Error
+from v6cli.errors import V6Error
 from v6cli.events import Progress, Report
 from v6cli.home import Home
 from v6cli.lake import proof
@@ -54,12 +54,8 @@ def verify(path: Path, place: Path, report: Report) -> Verified:
         try:
             read = extract.extract(path, into, report)
         except BadArchive as error:
-            bad = Finding(path.name, Status.UNHEALTHY, f"{path.name} is refused: {error.message}")
+            bad = Finding(path.name, Status.UNHEALTHY, error.message)
             return Verified(path, "", _size_of(path), None, [bad], clock.now(), clock.monotonic() - began)
-        except CannotWrite:
-            raise
-        except OSError as error:
-            raise BadInput(f"{path} cannot be read: {error.strerror}") from error
         findings = [
             sum_beside(path, read.sha256),
             *open_tables(into, read.manifest, report),

@@ -1,0 +1,32 @@
+"""v6 backup prune."""
+
+from __future__ import annotations
+
+import click
+
+from v6cli import options
+from v6cli.app import App
+from v6cli.backup import render, retention
+
+
+@options.command()
+@click.option(
+    "--keep", type=click.FloatRange(min=0, min_open=True), metavar="DAYS", help="Keep those of so many days.  [default: backup.keep]"
+)
+@options.changes()
+def command(app: App, keep: float | None, dry_run: bool) -> None:
+    """Remove backups that are old enough, 30 days unless backup.keep says otherwise.
+
+    When to use: by schedule, or when the disk fills. The newest backup and the newest
+    verified one are never removed, however old they are.
+
+    \b
+    Exit codes: 0; 74 one cannot be removed; 77 a backup is being made.
+
+    \b
+    Examples:
+      v6 backup prune --dry-run
+      v6 backup prune --keep 14
+    """
+    days = keep or app.settings.backup.keep
+    app.output.show(render.pruned(retention.prune(app.home, days, dry_run=dry_run), days, dry_run=dry_run))
