@@ -30,7 +30,7 @@ class Suite:
 SUITES = (
     Suite("world", ("tests/world", "--long")),
     Suite("torture", ("tests/torture", "--long")),
-    Suite("hostile", ("tests/simulator/test_hostile_requests.py", "--long")),
+    Suite("hostile", ("tests/simulator/test_hostile_requests.py", "tests/backup/test_hostile.py", "--long")),
     Suite("machine", ("tests", "-m", "machine")),
 )
 

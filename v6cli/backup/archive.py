@@ -24,6 +24,7 @@ from v6cli.backup.manifest import MANIFEST, SUMS, File, Manifest
 LEVEL = 2  # 1.03 of the size that gzip makes at a tenth of its time; level 1 is 1.07 of it and saves a fifth of that tenth
 THREADS = 2
 _CHUNK = 1 << 20
+_LONGEST_LINE = 240  # letters: a name in a hostile archive may go on for ever
 
 Content = Iterable[bytes | memoryview]
 
@@ -137,7 +138,8 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except BadArchive as error:
-        raise type(error)(f"{path.name} is refused: {error.message}", next_step=error.next_step) from error
+        said = error.message if len(error.message) <= _LONGEST_LINE else f"{error.message[:120]}…{error.message[-100:]}"
+        raise type(error)(f"{path.name} is refused: {said}", next_step=error.next_step) from error
 
 
 def _manifest(stream: Gunzip) -> tuple[Manifest, str]:
