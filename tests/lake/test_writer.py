@@ -362,3 +362,18 @@ def test_a_contract_without_known_greeks_is_counted_unknown(lake: Path, batch: M
     assert record is not None
     assert (record.greeks_known, record.greeks_unknown) == (1, 2)
     assert call(0).is_option
+
+
+def test_a_writer_that_was_idle_while_the_log_was_cut_looks_again(lake: Path, batch: MakeBatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commits that would show it that others wrote are gone; the checkpoint that let them go is there."""
+    monkeypatch.setattr(handles, "CHECKPOINT_EVERY", 4)
+    for name in TABLES:
+        tables.open_table(lake, name).alter.set_table_properties({"delta.logRetentionDuration": "interval 0 seconds"})
+    idle, busy = Writer(lake), Writer(lake)
+    idle.commit(batch(1))
+    for number in range(2, 12):
+        busy.commit(batch(number))
+    assert not durability.commit_file(lake / "positions", 3).exists(), "the log was cut"
+    idle.commit(batch(12))
+    assert [record.number for record in reader.sync_runs(lake)] == list(range(12, 0, -1))
+    assert {position.quantity for position in reader.positions(lake)} == {12.0}

@@ -120,7 +120,11 @@ class Handles:
             raise CannotWrite(first_line(error)) from error
 
     def _others_wrote(self) -> bool:
-        return any(durability.commit_file(self.lake / name, version + 1).exists() for name, version in self._written.items())
+        return any(
+            durability.commit_file(self.lake / name, version + 1).exists()
+            or durability.last_checkpoint(self.lake / name) > version  # of a log that was cut since, that is all there is to see
+            for name, version in self._written.items()
+        )
 
     def _open(self) -> None:
         """Open every table, after taking torn commits off the ends of their logs."""
