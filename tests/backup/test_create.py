@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from v6cli import events, latch, locks, settings
-from v6cli.backup import create, extract, verify
+from v6cli.backup import create, extract, scratch, verify
 from v6cli.errors import CannotWrite, Refused, Unavailable
 from v6cli.home import Home
 from v6cli.lake import contents, reader, tables
@@ -212,8 +212,6 @@ def test_one_backup_at_a_time(home: Home) -> None:
 
 
 def test_a_disk_without_room_is_refused_before_the_start_and_said_when_it_fills(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    from v6cli.backup import scratch
-
     with monkeypatch.context() as patch:
         patch.setattr(scratch, "free", lambda place: 10)
         with pytest.raises(CannotWrite, match="are needed, 10 bytes are free"):
@@ -289,3 +287,19 @@ def test_a_killed_backup_is_cleared_away_by_the_next(home: Home) -> None:
     child.stdout.close()
     path = back_up(home).path
     assert {entry.name for entry in home.backups.iterdir()} == {path.name, f"{path.name}.sha256"}
+
+
+@pytest.mark.machine
+def test_a_disk_that_fills_says_how_much_room_it_takes_and_keeps_nothing(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    import random
+
+    (home.config / "much.txt").write_text(random.Random(1).randbytes(2 << 20).hex())
+    home.backups.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(home.backups)], check=True)
+    try:
+        monkeypatch.setattr(scratch, "free", lambda place: 1 << 30)
+        with pytest.raises(CannotWrite, match=r"is full: about [\d.]+ MB are needed, 1.1 GB were free; nothing was left there"):
+            back_up(home)
+        assert list(home.backups.iterdir()) == []
+    finally:
+        subprocess.run(["umount", "-l", str(home.backups)], check=True)

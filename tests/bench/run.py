@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import backup
 import emergency
 import simulator
 import startup
@@ -11,4 +12,4 @@ import sync
 from measuring import judged
 
 if __name__ == "__main__":
-    sys.exit(judged([*startup.measure(), *emergency.measure(), *sync.measure(), *simulator.measure()]))
+    sys.exit(judged([*startup.measure(), *emergency.measure(), *sync.measure(), *simulator.measure(), *backup.measure()]))

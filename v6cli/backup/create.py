@@ -144,8 +144,7 @@ def _write(draft: Path, chosen: Selection, report: Report) -> str:
         writer = Writer(file, chosen.manifest)
         try:
             total, done, told = chosen.manifest.bytes, 0, 0
-            for one, source in zip(chosen.manifest.files, chosen.sources, strict=True):
-                modified, content = source()
+            for one, content, modified in chosen.opened():
                 writer.add(one, content, modified)
                 done += one.size
                 if done - told >= _TOLD_EVERY:

@@ -111,9 +111,9 @@ class Manifest(Summary, frozen=True):
 
 def encoded(manifest: Manifest) -> bytes:
     """The manifest as its member holds it: without the sums, a line for each file so that a person can read it."""
-    listed = msgspec.to_builtins(manifest)
-    files = [b" " + msgspec.json.encode({"path": file.path, "size": file.size}) for file in manifest.files]
+    listed = msgspec.to_builtins(msgspec.structs.replace(manifest, files=[]))
     del listed["files"]
+    files = [b" " + msgspec.json.encode({"path": file.path, "size": file.size}) for file in manifest.files]
     head = msgspec.json.format(msgspec.json.encode(listed), indent=1)
     return head[:-2] + b',\n "files": [\n' + b",\n".join(files) + b"\n ]\n}\n"
 

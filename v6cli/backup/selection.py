@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -16,15 +16,27 @@ from v6cli.lake.contents import Contents, LakeFile, TableContents
 from v6cli.lake.rows import SyncRunRecord
 from v6cli.settings import Settings
 
-Opened = tuple[int, Iterator[bytes]]  # when it was modified, in seconds since 1970, and the content
+Source = LakeFile | Path | Small
 
 
 class Selection:
-    """One backup's contents. ``sources`` opens each file of ``manifest.files``, in their order."""
+    """One backup's contents: the manifest, and where each of its files comes from, in their order."""
 
-    def __init__(self, manifest: Manifest, sources: list[Callable[[], Opened]]) -> None:
+    def __init__(self, manifest: Manifest, lake: Contents, sources: list[Source]) -> None:
         self.manifest = manifest
-        self.sources = sources
+        self._lake = lake
+        self._sources = sources
+
+    def opened(self) -> Iterator[tuple[File, Iterator[bytes], int]]:
+        """Each file with its content and when it was modified, in seconds since 1970. Raises Vanished, LakeUnreadable, OSError."""
+        for file, source in zip(self.manifest.files, self._sources, strict=True):
+            if isinstance(source, LakeFile):
+                content = self._lake.read(source)
+                yield file, content, source.modified
+            elif isinstance(source, Small):
+                yield file, iter([source.content]), source.modified
+            else:
+                yield file, _chunks(source), int(clock.wall().timestamp())
 
 
 def select(home: Home, own: Settings, lake: Contents, state: Path | None, taken: datetime, *, include_secrets: bool) -> Selection:
@@ -34,15 +46,15 @@ def select(home: Home, own: Settings, lake: Contents, state: Path | None, taken:
     marks, unread = beside.latch_files(home)
     small, colliding = _apart(small + marks)
     files = [File(names.LAKE + file.path, file.size) for table in tables for file in table.files]
-    sources: list[Callable[[], Opened]] = [_of_lake(lake, file) for table in tables for file in table.files]
+    sources: list[Source] = [file for table in tables for file in table.files]
     if state is not None:
         files.append(File(names.STATE + home.state.name, state.stat().st_size))
-        sources.append(_of_copy(state))
+        sources.append(state)
     files += [File(one.path, len(one.content)) for one in small]
-    sources += [_of_small(one) for one in small]
+    sources += small
     manifest = _manifest(home, own, lake, tables, files, taken, include_secrets=include_secrets)
     manifest.left_out.extend([*left_out, *without, *unread, *colliding])
-    return Selection(manifest, sources)
+    return Selection(manifest, lake, sources)
 
 
 def _manifest(
@@ -114,25 +126,6 @@ def _table(table: TableContents) -> Table:
 
 def _sync(record: SyncRunRecord | None) -> Sync | None:
     return None if record is None else Sync(record.run, record.number, record.began, record.ended)
-
-
-def _of_lake(lake: Contents, file: LakeFile) -> Callable[[], Opened]:
-    def opened() -> Opened:
-        content = lake.read(file)
-        return file.modified, content
-
-    return opened
-
-
-def _of_copy(path: Path) -> Callable[[], Opened]:
-    def opened() -> Opened:
-        return int(clock.wall().timestamp()), _chunks(path)
-
-    return opened
-
-
-def _of_small(one: Small) -> Callable[[], Opened]:
-    return lambda: (one.modified, iter([one.content]))
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
