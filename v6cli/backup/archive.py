@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +26,7 @@ from v6cli.backup.manifest import MANIFEST, SUMS, File, Manifest
 LEVEL = 2  # 1.03 of the size that gzip makes at a tenth of its time; level 1 is 1.07 of it and saves a fifth of that tenth
 THREADS = 2
 _CHUNK = 1 << 20
+_SYNC_EVERY = 64 << 20
 _LONGEST_LINE = 240  # letters: a name in a hostile archive may go on for ever
 
 Content = Iterable[bytes | memoryview]
@@ -65,12 +68,14 @@ class Writer:
         self._member(SUMS, [text], len(text), self._modified)
         self._gzip.write(tar.END)
         self._gzip.close()
+        self._summed.settle()
 
     def give_up(self) -> None:
         """End the threads of an archive that will not be whole; what they still say is of no interest."""
         with contextlib.suppress(Exception):
             self._summed.deaf = True
             self._gzip.close()
+        self._summed.settle()
 
     def _member(self, path: str, content: Content, size: int, modified: int) -> str:
         name = f"{names.TOP}/{path}"
@@ -91,22 +96,39 @@ class Writer:
 
 
 class _Summed:
-    """A file to write to that sums what passes."""
+    """A file to write to that sums what passes, and begins now and then to put it on the disk: an fsync at the end would be waited for."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.digest = hashlib.sha256()
         self.deaf = False
         self._file = file
+        self._begun = 0
+        self._written = 0
+        self._syncing: threading.Thread | None = None
 
     def write(self, data: bytes) -> int:
         if self.deaf:
             return len(data)
         self.digest.update(data)
+        self._written += len(data)
+        if self._written - self._begun >= _SYNC_EVERY and (self._syncing is None or not self._syncing.is_alive()):
+            self._begun = self._written
+            self._syncing = threading.Thread(target=self._sync, name="backup to disk", daemon=True)
+            self._syncing.start()
         return self._file.write(data)
 
     def flush(self) -> None:
         if not self.deaf:
             self._file.flush()
+
+    def settle(self) -> None:
+        """Wait for what was begun, before the file may be closed."""
+        if self._syncing is not None:
+            self._syncing.join()
+
+    def _sync(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the fsync at the end says what is wrong
+            os.fdatasync(self._file.fileno())
 
 
 def read(path: Path, begin: Callable[[Manifest], None], take: Callable[[File, int, Iterator[memoryview]], None]) -> Read:

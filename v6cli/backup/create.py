@@ -26,7 +26,7 @@ from v6cli.events import Note, Progress, Report
 from v6cli.files import FILE_MODE, sync_folder, write_durably
 from v6cli.home import Home
 from v6cli.lake import contents
-from v6cli.lake.contents import Vanished
+from v6cli.lake.table_files import Vanished
 from v6cli.results import bytes_text
 from v6cli.settings import Settings
 from v6cli.state.database import State

@@ -7,9 +7,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from v6cli.lake.contents import data_files, schema_of
 from v6cli.lake.errors import LakeUnreadable, first_line
 from v6cli.lake.footers import count_rows
+from v6cli.lake.table_files import data_files, schema_of
 from v6cli.lake.tables import open_table
 
 

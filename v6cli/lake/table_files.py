@@ -1,0 +1,59 @@
+"""The files that make one Delta table at one version: the end of its log, and the data files that it names."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from v6cli.lake.errors import LakeUnreadable
+
+_COMMIT = re.compile(r"(\d{20})\.json")
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
+
+
+class Vanished(Exception):
+    """A file was removed before it could be read: what is wanted is another, later set of versions."""
+
+
+def log_files(log: Path, version: int) -> list[str]:
+    """The files of the log that make ``version``. Raises Vanished where some are missing, OSError."""
+    commits: dict[int, str] = {}
+    parts: dict[tuple[int, int], list[str]] = {}
+    for entry in os.listdir(log):  # noqa: PTH208  names are all that is wanted
+        if match := _COMMIT.fullmatch(entry):
+            commits[int(match[1])] = entry
+        elif match := _CHECKPOINT.fullmatch(entry):
+            parts.setdefault((int(match[1]), int(match[3] or 1)), []).append(entry)
+    whole = [(at, of) for (at, of), names in parts.items() if at <= version and len(names) == of]
+    start, of = max(whole, default=(-1, 0))
+    needed = range(start + 1, version + 1)
+    if missing := [number for number in needed if number not in commits]:
+        raise Vanished(f"its log lacks the commit {missing[0]}")
+    newest = [commits[start]] if start in commits else []
+    return sorted(parts.get((start, of), [])) + newest + [commits[number] for number in needed]
+
+
+def data_files(table: Any) -> tuple[list[tuple[str, int]], int | None]:
+    """The data files that an open table names, by path in its folder, with their sizes; and its rows where the log knows them.
+
+    Raises LakeUnreadable for one that lies outside of the folder.
+    """
+    actions = table.get_add_actions(flatten=True)
+    columns = actions.schema.names
+    paths = [unquote(path) for path in actions.column("path").to_pylist()]
+    for path in paths:
+        if path.startswith("/") or ":" in path.split("/")[0] or not {"", ".", ".."}.isdisjoint(path.split("/")):
+            raise LakeUnreadable(f"its log names a file outside of its folder: {path}")
+    rows = actions.column("num_records").to_pylist() if "num_records" in columns else [None]
+    files = sorted(zip(paths, actions.column("size_bytes").to_pylist(), strict=True))
+    return files, None if None in rows else sum(rows)
+
+
+def schema_of(table: Any) -> dict[str, Any]:
+    """The schema of an open table as Delta writes it."""
+    schema: dict[str, Any] = json.loads(table.schema().to_json())
+    return schema
