@@ -6,6 +6,7 @@ import click
 
 from v6cli import options
 from v6cli.app import App
+from v6cli.backup import restoration
 from v6cli.runbook import sync as procedure
 from v6cli.sync import render
 
@@ -37,6 +38,8 @@ def command(app: App, force: bool, watch: bool, dry_run: bool) -> None:
       v6 sync --force
       v6 sync --dry-run
     """
+    if not dry_run:
+        restoration.check_finished(app.home)
     if watch:
         procedure.watch(app.home, app.settings, app.state, dry_run=dry_run, force=force)
         return

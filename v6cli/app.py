@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from v6cli.results import Result
     from v6cli.runbook.close_all import CloseAll
     from v6cli.runbook.close_all import Wish as WishToClose
+    from v6cli.runbook.restore import Restore
     from v6cli.runbook.shutdown import Latched, Shutdown, Wish
     from v6cli.services.backend import Backend
     from v6cli.state.database import State
@@ -66,13 +67,16 @@ class App:
         from v6cli.home import Unreachable, find_home
 
         try:
-            return self.as_owner(find_home(self.flags.get("home")))
+            home = self.as_owner(find_home(self.flags.get("home")))
         except Unreachable as error:
             from v6cli import owner
 
             if owner.is_strange(error.folder):
                 raise owner.strange(error.folder) from error
             raise
+        if os.path.exists(home.restore_record):  # noqa: PTH110  a folder that may not be looked into has none for this user
+            self._say_unfinished(home)
+        return home
 
     @staticmethod
     def as_owner(home: Home) -> Home:
@@ -82,6 +86,15 @@ class App:
 
             owner.become(home)
         return home
+
+    def _say_unfinished(self, home: Home) -> None:
+        """Tell of a restore that was interrupted: nothing else would."""
+        from v6cli.backup import restoration
+
+        try:
+            restoration.check_finished(home)
+        except V6Error as error:
+            self.output.note(f"{error.message}; next: {error.next_step}")
 
     def enter(self, home: Home) -> None:
         """Work in this home from here on, with its settings as they are now."""
@@ -561,6 +574,20 @@ class App:
             except V6Error as error:
                 self.output.note(f"the sync after it failed: {error.message}; next: v6 sync --force")
         return left
+
+    @contextlib.contextmanager
+    def restoring(self, title: str) -> Iterator[Restore]:
+        """A restore of this home, or the way back from one; what it did is shown, however it ends."""
+        from v6cli.runbook import restore_tables
+        from v6cli.runbook.restore import Restore, Rooms
+
+        rooms = Rooms(self.settings, self.services, self.state, self.operator, self.silence, self.output.live)
+        restoring = Restore(self.home, rooms)
+        try:
+            yield restoring
+        finally:
+            if restoring.done:
+                self.output.show(restore_tables.steps(title, restoring.done))
 
     def silence(self) -> str:
         """End everything of this home that sends orders; what came of it, in words. For a halt that cannot be recorded."""

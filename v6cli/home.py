@@ -35,6 +35,8 @@ class Home:
         self.backups = root / "backups"
         self.support = root / "support"
         self.lake = root / "data" / "lake"
+        self.restore = root / "data" / "restore"
+        self.restore_record = self.restore / "restore.json"
         self.state_folder = root / "data" / "state"
         self.state = self.state_folder / "v6.sqlite"
         self.latch = self.state_folder / "latch"

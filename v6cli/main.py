@@ -116,6 +116,7 @@ REGISTRY = (
         ),
         default="create",
     ),
+    Entry("restore", "Put the lake of a backup in the place of this one", "Maintenance"),
     Entry("demo", "A running system to try things in", "System"),
     Entry("init", "Make a new home", "System"),
     Entry(

@@ -6,6 +6,7 @@ import click
 
 from v6cli import options
 from v6cli.app import App
+from v6cli.backup import restoration
 from v6cli.completion import services
 from v6cli.runbook.services import table
 
@@ -29,6 +30,8 @@ def command(app: App, names: tuple[str, ...], dry_run: bool) -> None:
       v6 services start
       v6 services start v6-position-sync
     """
+    if names != ("ib-gateway",):
+        restoration.check_finished(app.home)
     if not dry_run:
         with app.output.live("services start") as report:
             app.services.start(names, report)

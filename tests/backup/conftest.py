@@ -18,6 +18,7 @@ from v6cli.lake import tables
 from v6cli.lake.writer import Writer
 from v6cli.state.database import open_state
 
+from ..conftest import free_port
 from ..lake.conftest import batch, fill
 
 __all__ = ["batch"]
@@ -29,7 +30,7 @@ MakeBackup = Callable[..., Backup]
 def home(batch) -> Iterator[Home]:
     """A demo home in memory whose lake has seen five syncs, and another program's table beside v6's own."""
     root = Path(tempfile.mkdtemp(prefix="v6-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    made = new_home.make(root / "h", "demo", port=4002)
+    made = new_home.make(root / "h", "demo", port=free_port())
     tables.create(made.lake)
     writer = Writer(made.lake)
     for number in range(1, 6):

@@ -8,12 +8,17 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from v6cli import logs
+from v6cli.backup import restoration
 from v6cli.home import Home
 from v6cli.settings import Settings, remember
 
 
 def run(home: Home, settings: Settings, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Be the service ``name`` until SIGTERM or SIGINT, which cancel its work and let it tidy up."""
+    """Be the service ``name`` until SIGTERM or SIGINT, which cancel its work and let it tidy up.
+
+    Raises BadConfiguration while a restore is unfinished.
+    """
+    restoration.check_finished(home)
     logs.as_daemon(home, name)
     remember(home, settings)
     asyncio.run(_until_stopped(work))

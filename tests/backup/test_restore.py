@@ -1,0 +1,460 @@
+"""A restore: the one lake or the other, whatever interrupts it; and nothing that trades is loosened by it."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tarfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from v6cli import clock, events, latch, settings
+from v6cli.backup import exchange, names, restoration, staging
+from v6cli.errors import BadConfiguration, BadInput, CannotWrite, Refused, Unavailable, UsageError
+from v6cli.home import Home
+from v6cli.lake import contents, reader, tables
+from v6cli.lake.writer import Writer
+from v6cli.latch import TradingState
+from v6cli.models import Contract, Order
+from v6cli.runbook import restore, restore_tables, service
+from v6cli.runbook.restore import Restore, Rooms, Wish
+from v6cli.state import intents, journal
+from v6cli.state.database import open_state
+
+from ..lake.conftest import fill
+from .conftest import MakeBackup, back_up, everything
+
+__all__ = ["MakeBackup"]
+
+SPY = Contract(756733, "SPY", "STK")
+
+
+class Killed(BaseException):
+    """The process dies here: nothing of it tidies up after itself but what ``finally`` does, which the torture leaves out, too."""
+
+
+class Services:
+    """Nothing runs in this home: what would be stopped and started is noted."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def shutdown(self, report: events.Report) -> None:
+        self.said.append("shutdown")
+
+    def start(self, names: tuple[str, ...], report: events.Report) -> None:
+        self.said.append(f"start {' '.join(names)}".strip())
+
+
+@contextlib.contextmanager
+def restoring(home: Home) -> Iterator[Restore]:
+    """A restore in a home whose gateway is not there."""
+    with open_state(home) as state:
+        rooms = Rooms(settings.load(home), Services(), state, "ann", lambda: "", lambda _title: contextlib.nullcontext(events.ignore))  # type: ignore[arg-type]
+        yield Restore(home, rooms)
+
+
+def run(home: Home, wish: Wish) -> Restore:
+    with restoring(home) as it:
+        with it.staged(wish) as staged:
+            begun = it.begin(staged, wish)
+        it.carry_out(begun)
+        return it
+
+
+def files(lake: Path) -> dict[str, bytes]:
+    """Every file of the lake but the lock of its writers, which says who held it last."""
+    return {path: content for path, content in everything(lake).items() if path != tables.WRITERS_LOCK}
+
+
+def rows(lake: Path) -> dict[str, tuple[int, int]]:
+    with contents.look(lake, 0) as found:
+        return {table.name: (table.version, table.rows) for table in found.tables}
+
+
+@pytest.fixture
+def later(home: Home, batch) -> tuple[Home, Path, dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
+    """A home with a backup, and two syncs more since then; its tables then and now."""
+    backup = back_up(home)
+    then = rows(home.lake)
+    writer = Writer(home.lake)
+    for number in (6, 7):
+        writer.commit(batch(number, executions=(fill(number),)))
+    return home, backup.path, then, rows(home.lake)
+
+
+def test_the_lake_of_the_backup_takes_the_place_of_the_one_there_is_and_can_give_it_back(later) -> None:
+    home, archive, then, now = later
+    before = files(home.lake)
+    it = run(home, Wish(archive))
+    assert rows(home.lake) == then != now
+    assert [one.step for one in it.done] == ["trading state", "services", "safety backup", "exchange", "state", "reconcile", "start"]
+    assert latch.read(home).state is TradingState.REDUCING
+    with pytest.raises(Unavailable, match="not reconciled with IB"):
+        it.check_reconciled()
+    kept = restoration.recorded(home)
+    assert kept is not None and kept.phase == "done" and Path(kept.safety).is_file()
+    with restoring(home) as back:
+        back.roll_back(kept)
+    assert files(home.lake) == before
+    assert restoration.recorded(home) is None and list(home.restore.iterdir()) == []
+    assert latch.read(home).state is TradingState.REDUCING
+
+
+def test_the_earlier_lake_is_kept_until_it_is_let_go(later) -> None:
+    home, archive, then, _ = later
+    run(home, Wish(archive))
+    with restoring(home) as again, pytest.raises(Refused, match="still kept"), again.staged(Wish(archive)):
+        pass
+    kept = restore.last(home, "discard")
+    with restoring(home) as it:
+        it.discard(kept)
+    assert list(home.restore.iterdir()) == [] and rows(home.lake) == then
+    with pytest.raises(BadInput, match="no restore"):
+        restore.last(home, "rollback")
+
+
+def test_what_is_not_agreed_to_changes_nothing(later) -> None:
+    home, archive, _, _ = later
+    before = everything(home.root / "data")
+    with restoring(home) as it, pytest.raises(Refused, match="not confirmed"), it.staged(Wish(archive)) as staged:
+        table = restore_tables.plan(staged, Wish(archive), home)
+        assert {row[0]: row[5] for row in table.rows}["executions"] == "-2 rows"
+        raise Refused("not confirmed")
+    after = everything(home.root / "data")
+    assert {path: content for path, content in after.items() if "/v6.sqlite" not in path} == {
+        path: content for path, content in before.items() if "/v6.sqlite" not in path
+    }
+
+
+PHASES = 5  # times that a restore of everything records how far it is: begun, its safety backup, exchanging, exchanged, united; then done
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before it is recorded", "after"])
+@pytest.mark.parametrize("phase", range(1, PHASES + 1))
+@pytest.mark.parametrize("how", ["continue", "rollback"])
+def test_killed_at_any_phase_it_is_the_one_lake_or_the_other_and_can_go_on_or_back(
+    later, monkeypatch: pytest.MonkeyPatch, how: restore.End, phase: int, before: bool
+) -> None:
+    home, archive, then, now = later
+    really_keep, calls = restoration.keep, []
+
+    def keep(home: Home, own: restoration.Restoration) -> restoration.Restoration:
+        calls.append(own.phase)
+        if len(calls) == phase + 1 and before:
+            raise Killed
+        kept = really_keep(home, own)
+        if len(calls) == phase and not before:
+            raise Killed
+        return kept
+
+    with monkeypatch.context() as killing:
+        killing.setattr(restoration, "keep", keep)
+        with pytest.raises(Killed):
+            run(home, Wish(archive))
+    assert rows(home.lake) in (then, now)
+    with pytest.raises(BadConfiguration, match="a restore is unfinished"):
+        restoration.check_finished(home)
+    with restoring(home) as it:
+        it.end(how, restore.last(home, how))
+    assert rows(home.lake) == (then if how == "continue" else now)
+    restoration.check_finished(home)
+    assert latch.read(home).state is TradingState.REDUCING or phase == 1
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_killed_on_the_way_back_it_can_only_go_back(later, monkeypatch: pytest.MonkeyPatch, swapped: bool) -> None:
+    home, archive, _, now = later
+    run(home, Wish(archive))
+    really_exchange = exchange.exchange
+
+    def killed(one: Path, other: Path) -> None:
+        if swapped:
+            really_exchange(one, other)
+        raise Killed
+
+    with monkeypatch.context() as killing, restoring(home) as it:
+        killing.setattr(exchange, "exchange", killed)
+        with pytest.raises(Killed):
+            it.roll_back(restore.last(home, "rollback"))
+    with restoring(home) as it, pytest.raises(UsageError, match="being rolled back"):
+        it.carry_out(restore.last(home, "continue"))
+    with restoring(home) as it:
+        it.roll_back(restore.last(home, "rollback"))
+    assert rows(home.lake) == now and restoration.recorded(home) is None
+
+
+def test_an_unfinished_restore_is_told_of_and_nothing_that_writes_starts(v6, later, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, archive, _, _ = later
+    with restoring(home) as it, it.staged(Wish(archive)) as staged:
+        it.begin(staged, Wish(archive))
+    for argv in (("services", "start"), ("services", "restart", "v6-trading"), ("sync", "--force"), ("scheduler", "run", "trading")):
+        done = v6(*argv, cwd=home.root, check=78)
+        assert "a restore is unfinished" in done.stderr and "v6 restore --continue" in done.stderr
+    assert "a restore is unfinished" in v6("trading-state", cwd=home.root, check=0).stderr
+    assert "a restore is unfinished" in v6("halt", cwd=home.root).stderr
+    v6("restore", "latest", cwd=home.root, check=77)
+    with pytest.raises(BadConfiguration):
+        service.run(home, settings.load(home), "v6-x", lambda: pytest.fail("it began"))
+    v6("restore", "--rollback", "--no-start", "--yes", cwd=home.root)
+    assert restoration.recorded(home) is None
+
+
+def test_a_record_that_cannot_be_read_stops_no_halt(v6, later) -> None:
+    home, _, _, _ = later
+    home.restore.mkdir()
+    home.restore_record.write_text("{")
+    assert "how far a restore came is unknown" in v6("halt", cwd=home.root).stderr
+    assert latch.read(home).state is TradingState.HALTED
+    v6("services", "start", cwd=home.root, check=78)
+
+
+@pytest.mark.parametrize("state", list(TradingState))
+@pytest.mark.parametrize("then", list(TradingState))
+def test_the_tighter_trading_state_stands(home: Home, state: TradingState, then: TradingState) -> None:
+    def be(wanted: TradingState) -> None:
+        latch.resume(home, latch.read(home), TradingState.ACTIVE, "test", "ann")
+        if wanted is not TradingState.ACTIVE:
+            latch.tighten(home, wanted, "test", "ann")
+
+    be(then)
+    archive = back_up(home).path
+    be(state)
+    run(home, Wish(archive))
+    assert latch.read(home).state is (TradingState.HALTED if state is TradingState.HALTED else TradingState.REDUCING)
+
+
+def sell(home: Home, quantity: float = 10, *, days_ago: int = 0) -> str:
+    """An open intent, minted some days ago; its orderRef."""
+    with open_state(home) as state:
+        order = Order("DU1234567", SPY, "SELL", quantity, 1.0)
+        made = intents.claim_close(state, order, "run", 90, 7, "close", {SPY.con_id: 100.0}, intents.turn(state))
+        minted = (clock.now() - timedelta(days=days_ago)).isoformat()
+        state.write("UPDATE intents SET minted = ? WHERE intent = ?", (minted, made.intent))
+        return made.order_ref
+
+
+def found(home: Home, ref: str) -> str:
+    with open_state(home) as state:
+        return intents.find(state, ref).state
+
+
+@pytest.mark.parametrize(("days_ago", "there"), [(7, "unknown"), (0, "open")])
+def test_an_open_intent_of_another_day_comes_back_unknown_and_keeps_its_claim(home: Home, days_ago: int, there: str) -> None:
+    """On a machine without state: what was open then may have filled since, and nobody can ask any more."""
+    ref = sell(home, days_ago=days_ago)
+    archive = back_up(home).path
+    shutil.rmtree(home.state_folder)
+    home.latch.mkdir(parents=True)
+    run(home, Wish(archive))
+    assert found(home, ref) == there
+    with open_state(home) as state, pytest.raises(intents.Claimed):
+        intents.claim_close(state, Order("DU1234567", SPY, "SELL", 1, 1.0), "run", 90, 9, "close", {SPY.con_id: 100.0}, intents.turn(state))
+
+
+def test_what_has_ended_since_stays_ended(home: Home) -> None:
+    ref = sell(home)
+    archive = back_up(home).path
+    with open_state(home) as state:
+        intents.end(state, intents.find(state, ref).intent, "filled", 10)
+    run(home, Wish(archive))
+    assert found(home, ref) == "filled"
+
+
+def test_what_had_ended_then_ends_and_gives_its_claim_up(home: Home) -> None:
+    """The archive knows the end of an intent that a state brought back from before takes for open."""
+    ref = sell(home)
+    with open_state(home) as state:
+        intents.end(state, intents.find(state, ref).intent, "cancelled", 0, "by hand")
+    archive = back_up(home).path
+    with open_state(home) as state:
+        state.write("UPDATE intents SET state = 'open', ended = NULL, turn = NULL")
+        state.write("UPDATE claims SET released = 0")
+    run(home, Wish(archive))
+    assert found(home, ref) == "cancelled"
+    sell(home)
+
+
+def test_the_journal_is_united_and_nothing_of_it_doubled(home: Home) -> None:
+    with open_state(home) as state:
+        journal.end(state, journal.begin(state, "run-then", "halt", ["halt"]), "done", 0)
+    archive = back_up(home).path
+    shutil.rmtree(home.state_folder)
+    home.latch.mkdir(parents=True)
+    with open_state(home) as state:
+        journal.end(state, journal.begin(state, "run-now", "sync", ["sync"]), "done", 0)
+    for _ in range(2):
+        run(home, Wish(archive))
+        with restoring(home) as it:
+            it.discard(restore.last(home, "discard"))
+    with open_state(home) as state:
+        assert sorted(one.run for one in journal.entries(state)) == ["run-now", "run-then"]
+
+
+def test_some_tables_alone_leave_the_others_as_they_are_and_can_be_read_at_once(later) -> None:
+    home, archive, then, now = later
+    run(home, Wish(archive, only=("executions",)))
+    after = rows(home.lake)
+    assert after["executions"] == then["executions"]
+    assert {name: after[name] for name in now if name not in {"executions", "sync_runs"}} == {
+        name: now[name] for name in now if name not in {"executions", "sync_runs"}
+    }
+    assert len(reader.executions(home.lake)) == then["executions"][1]
+    record = tables.pin(home.lake).record
+    assert record.outcome == "restored" and "executions" in record.note
+    with restoring(home) as it:
+        it.roll_back(restore.last(home, "rollback"))
+    assert rows(home.lake) == now
+
+
+def test_a_table_that_is_not_in_the_backup_is_named(later) -> None:
+    home, archive, _, _ = later
+    with restoring(home) as it, pytest.raises(BadInput, match="no table 'nothing'"), it.staged(Wish(archive, only=("nothing",))):
+        pass
+    assert list(home.restore.iterdir()) == []
+
+
+def test_settings_come_back_where_that_is_asked_for_and_go_again(later) -> None:
+    home, archive, _, _ = later
+    was = home.settings_file.read_text()
+    home.settings_file.write_text(was + "\n# changed since\n")
+    run(home, Wish(archive, config=True))
+    assert home.settings_file.read_text() == was
+    with restoring(home) as it:
+        it.roll_back(restore.last(home, "rollback"))
+    assert home.settings_file.read_text().endswith("# changed since\n")
+
+
+def test_a_backup_of_another_account_is_refused(later) -> None:
+    home, archive, _, _ = later
+    with restoring(home) as it:
+        rooms = it._rooms
+        it._rooms = msgspec.structs.replace(rooms, settings=msgspec.structs.replace(rooms.settings, account="DU7654321"))
+        with pytest.raises(Refused, match="of account DU1234567"), it.staged(Wish(archive)):
+            pass
+    assert list(home.restore.iterdir()) == []
+
+
+@pytest.mark.parametrize("layout", ["backup/data/lake", "backup_20240102_163000/data/lake", "data/lake", "./data/lake"])
+def test_archives_of_the_older_layouts_are_restored_as_far_as_they_open(later, layout: str) -> None:
+    home, _, _, now = later
+    old = home.root / "old.tar.gz"
+    with tarfile.open(old, "w:gz") as tar:
+        tar.add(home.lake, layout)
+    shutil.rmtree(home.lake / "executions")
+    it_is = Wish(old)
+    with restore.looked(home, it_is, settings.load(home), events.ignore) as staged:
+        assert "no manifest" in " ".join(restore_tables.plan(staged, it_is, home).notes)
+        assert staged.folder is not None and not staged.folder.is_relative_to(home.root)
+    run(home, it_is)
+    assert rows(home.lake) == now
+
+
+def hostile(member: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> Any:
+    def make(tar: tarfile.TarFile) -> None:
+        info = tarfile.TarInfo(member)
+        info.type, info.linkname = kind, link
+        tar.addfile(info)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        hostile("/etc/evil"),
+        hostile("data/lake/../../../evil"),
+        hostile("../evil"),
+        hostile("data/lake/t/_delta_log/x", tarfile.SYMTYPE, "/etc/passwd"),
+        hostile("data/lake/t/_delta_log/x", tarfile.LNKTYPE, "/etc/passwd"),
+        hostile("data/lake/t/fifo", tarfile.FIFOTYPE),
+        hostile("data/lake/positions/_delta_log/00000000000000000000.json"),
+        hostile("data/lake/Positions/x"),
+        hostile("nothing/of/it"),
+    ],
+)
+def test_a_hostile_archive_without_a_manifest_leaves_nothing(later, make: Any) -> None:
+    home, _, _, now = later
+    bad = home.root / "bad.tar.gz"
+    with tarfile.open(bad, "w:gz") as tar:
+        if make.__closure__[2].cell_contents != "nothing/of/it":
+            tar.add(home.lake, "data/lake")
+        make(tar)
+    outside = {path for path in home.root.parent.rglob("*") if not path.is_relative_to(home.root)}
+    with restoring(home) as it, pytest.raises(BadInput, match="is refused"), it.staged(Wish(bad)):
+        pass
+    assert list(home.restore.iterdir()) == [] and rows(home.lake) == now
+    assert {path for path in home.root.parent.rglob("*") if not path.is_relative_to(home.root)} == outside
+
+
+def test_a_dry_run_writes_nothing(v6, later) -> None:
+    home, archive, _, _ = later
+    before = {path: path.stat().st_mtime_ns for path in home.root.rglob("*") if "logs" not in path.parts}
+    done = v6("restore", archive.name, "--dry-run", cwd=home.root, check=0)
+    assert "executions" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in home.root.rglob("*") if "logs" not in path.parts} == before
+
+
+def test_a_lake_behind_a_link_is_refused_before_anything_stops(later) -> None:
+    home, archive, _, _ = later
+    elsewhere = home.root / "elsewhere"
+    home.lake.rename(elsewhere)
+    home.lake.symlink_to(elsewhere)
+    with restoring(home) as it:
+        with pytest.raises(Refused, match="behind a link"), it.staged(Wish(archive)):
+            pass
+        assert it.done == []
+
+
+def test_a_lake_that_is_missing_or_torn_comes_back(later) -> None:
+    home, archive, then, _ = later
+    shutil.rmtree(home.lake)
+    run(home, Wish(archive))
+    assert rows(home.lake) == then
+    with restoring(home) as it:
+        it.discard(restore.last(home, "discard"))
+    for log in home.lake.glob("*/_delta_log/*.json"):
+        log.write_bytes(b"\x00" * 10)
+    run(home, Wish(archive))
+    assert rows(home.lake) == then
+
+
+def test_a_service_that_does_not_stop_leaves_the_lake_as_it_is(later) -> None:
+    home, archive, _, now = later
+    with restoring(home) as it:
+        it._rooms.services.shutdown = lambda _report: (_ for _ in ()).throw(CannotWrite("v6-trading still runs"))  # type: ignore[method-assign]
+        with it.staged(Wish(archive)) as staged:
+            begun = it.begin(staged, Wish(archive))
+        with pytest.raises(CannotWrite):
+            it.carry_out(begun)
+    assert rows(home.lake) == now and restoration.unfinished(home) is not None
+
+
+def test_what_is_left_by_killed_restores_goes_with_the_next(later) -> None:
+    home, archive, _, _ = later
+    left = home.restore / "20240101T000000.000000" / names.LAKE
+    left.mkdir(parents=True)
+    run(home, Wish(archive))
+    assert len([path for path in home.restore.iterdir() if path.is_dir()]) == 1
+
+
+def test_two_things_at_once_are_a_usage_error() -> None:
+    with pytest.raises(UsageError):
+        restore.instead("", go_on=True, rollback=True, discard=False)
+    with pytest.raises(UsageError):
+        restore.instead("latest", go_on=False, rollback=True, discard=False)
+    assert restore.instead("latest", go_on=False, rollback=False, discard=False) is None
+
+
+def test_rows_of_a_table_on_one_side_only_are_said(later) -> None:
+    home, archive, _, _ = later
+    shutil.rmtree(home.lake / "executions")
+    with restoring(home) as it, it.staged(Wish(archive)) as staged:
+        found = {one.table: one for one in staging.rows(staged, home)}
+    assert (found["executions"].rows_now, found["executions"].rows_then) == (None, 5)
+    assert msgspec.to_builtins(found["positions"])["rows_then"] is not None

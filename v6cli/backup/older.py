@@ -1,0 +1,108 @@
+"""Archives of the older layouts, without a manifest: what they hold is known only once it was taken out and opened.
+
+``backup/data/lake/…``, ``backup_<stamp>/data/lake/…`` and ``data/lake/…`` are read; nothing else of them is taken out. There are no sums
+to check, so such a backup is believed as far as its tables open, and no further.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from v6cli.backup import names, scratch
+from v6cli.backup.extract import SPARE
+from v6cli.backup.manifest import Table
+from v6cli.backup.staging import Staged, refused
+from v6cli.errors import CannotWrite
+from v6cli.events import Progress, Report
+from v6cli.files import FILE_MODE, private_folder
+from v6cli.lake import contents
+from v6cli.lake.errors import LakeUnreadable
+from v6cli.procedure import Finding, Status
+from v6cli.results import bytes_text
+
+_PLACE = re.compile(r"(?:\./)?(?:backup(?:_[0-9A-Za-z_-]+)?/)?(data/lake/.+)")
+_TOLD_EVERY = 8 << 20
+
+
+def stage(archive: Path, into: Path, report: Report) -> Staged:
+    """Take the lake out of such an archive, and open every table that is in it. Raises BadInput, CannotWrite."""
+    private_folder(into)
+    try:
+        _extract(archive, into, report)
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise refused(archive, f"it is damaged: {error}") from error
+    except OSError as error:
+        if error.filename is None or Path(os.fsdecode(error.filename)) == archive:
+            raise refused(archive, f"it is damaged: {error}") from error
+        raise CannotWrite(f"{error.filename} cannot be written: {error.strerror}") from error
+    lake = into / names.LAKE
+    if not lake.is_dir():
+        raise refused(archive, "there is no data/lake in it")
+    try:
+        with contents.look(lake, 0, patience=0.0) as found:
+            if found.missing:
+                name, why = next(iter(found.missing.items()))
+                raise refused(archive, f"its table {name}: {why}")
+            tables = [
+                Table(one.name, one.version, one.rows, len(one.log) + len(one.data), one.bytes, one.schema, one.known, one.named)
+                for one in found.tables
+            ]
+    except LakeUnreadable as error:
+        raise refused(archive, error.message) from error
+    if not tables:
+        raise refused(archive, "there is no table in it")
+    unproven = Finding("archive", Status.DEGRADED, "it has no manifest: its tables open, and nothing more can be said of it")
+    return Staged(archive, into, "", None, tables, [unproven])
+
+
+def _extract(archive: Path, into: Path, report: Report) -> None:
+    free = scratch.free(into) - SPARE
+    done = told = 0
+    seen: list[str] = []
+    with tarfile.open(archive, "r|*") as tar:
+        for path, member in _members(archive, tar):
+            seen.append(path)
+            done += member.size
+            if done > free:
+                raise CannotWrite(f"{into} has no room for it: more than {bytes_text(free)} are needed")
+            source = tar.extractfile(member)
+            assert source is not None
+            _write(into / path, source.read)
+            if done - told >= _TOLD_EVERY:
+                told = done
+                report(Progress("reading", done, max(done, archive.stat().st_size), "bytes"))
+    if both := names.collision(seen):
+        raise refused(archive, f"{both[0]!r} and {both[1]!r} are one name on other file systems")
+
+
+def _members(archive: Path, tar: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """The files of the lake, each by a path that stays in it. Raises BadInput."""
+    taken: set[str] = set()
+    for member in tar:
+        match = _PLACE.fullmatch(member.name)
+        if match is None or member.isdir():
+            if member.name.startswith("/") or ".." in member.name.split("/"):
+                raise refused(archive, f"the name {member.name!r} leaves the archive's folder")
+            continue
+        path = match[1]
+        if why := names.problem(path):
+            raise refused(archive, f"the name {path!r} {why}")
+        if not member.isreg():
+            raise refused(archive, f"{path!r} is no file")
+        if path in taken:
+            raise refused(archive, f"{path!r} is in it twice")
+        taken.add(path)
+        yield path, member
+
+
+def _write(path: Path, read: object) -> None:
+    private_folder(path.parent)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        while chunk := read(1 << 20):  # type: ignore[operator]
+            file.write(chunk)

@@ -1,0 +1,148 @@
+"""A backup taken out beside the lake and looked at: what a restore would bring, before anything is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+from msgspec import Struct
+
+from v6cli.backup import extract, names, verify
+from v6cli.backup.errors import BadArchive, NoManifest
+from v6cli.backup.manifest import File, LeftOut, Manifest, Table
+from v6cli.errors import BadInput
+from v6cli.events import Report
+from v6cli.home import Home
+from v6cli.lake import contents, newest
+from v6cli.lake.errors import LakeUnreadable
+from v6cli.procedure import Finding, Status
+
+
+class Staged(Struct, frozen=True):
+    """An archive that was taken out to ``folder`` (laid out like a home) or, for a dry run, only read (None). ``taken`` is UTC.
+
+    ``manifest`` is None for an archive of an older layout, of which nothing is known but what its tables say.
+    """
+
+    archive: Path
+    folder: Path | None
+    sha256: str
+    manifest: Manifest | None
+    tables: list[Table]
+    findings: list[Finding]
+
+    @property
+    def taken(self) -> datetime | None:
+        """When the backup was taken."""
+        return self.manifest.taken if self.manifest else None
+
+    @property
+    def lost(self) -> list[LeftOut]:
+        """What should be in it, and is not."""
+        return self.manifest.lost if self.manifest else []
+
+
+class Row(Struct, frozen=True):
+    """One table now and restored; None where it is not there. ``newest`` is its newest record, a moment or a day."""
+
+    table: str
+    rows_now: int | None
+    rows_then: int | None
+    newest_now: datetime | date | None
+    newest_then: datetime | date | None
+    files_then: int
+
+
+def stage(archive: Path, into: Path, report: Report, *, only: Sequence[str] = ()) -> Staged:
+    """Take the archive out to ``into`` and open every table. Raises BadInput where it is not to be restored, CannotWrite."""
+    unwanted = tuple(only)
+
+    def wanted(file: File) -> bool:
+        return (
+            not unwanted or not file.path.startswith(names.LAKE) or file.path.startswith(tuple(f"{names.LAKE}{name}/" for name in unwanted))
+        )
+
+    try:
+        read = extract.extract(archive, into, report, wanted=wanted)
+    except NoManifest:
+        from v6cli.backup import older
+
+        return older.stage(archive, into, report)
+    except BadArchive as error:
+        raise refused(archive, error.message) from error
+    manifest = read.manifest
+    _check_only(manifest, only)
+    findings = [verify.sum_beside(archive, read.sha256), *verify.open_tables(into, _part(manifest, only), report), *verify.open_state(into)]
+    for finding in findings:
+        if finding.status is Status.UNHEALTHY:
+            raise refused(archive, finding.text)
+    return Staged(archive, into, read.sha256, manifest, list(_part(manifest, only).tables), findings)
+
+
+def look(archive: Path, report: Report, *, only: Sequence[str] = ()) -> Staged:
+    """Read all of the archive and check every sum; nothing is written. Raises BadInput; NoManifest for an older layout."""
+    try:
+        read = extract.check(archive, report)
+    except NoManifest:
+        raise
+    except BadArchive as error:
+        raise refused(archive, error.message) from error
+    _check_only(read.manifest, only)
+    return Staged(
+        archive, None, read.sha256, read.manifest, list(_part(read.manifest, only).tables), [verify.sum_beside(archive, read.sha256)]
+    )
+
+
+def rows(staged: Staged, home: Home, *, only: Sequence[str] = ()) -> list[Row]:
+    """Every table of either side, now and restored. A lake that cannot be read has nothing that is known."""
+    now: dict[str, contents.TableContents] = {}
+    try:
+        with contents.look(home.lake, 0, patience=1.0) as live:
+            now = {table.name: table for table in live.tables}
+    except LakeUnreadable:
+        pass
+    then = {table.name: table for table in staged.tables}
+    return [
+        Row(
+            name,
+            now[name].rows if name in now else None,
+            then[name].rows if name in then else None,
+            _newest(home.lake, name) if name in now else None,
+            _newest(staged.folder / names.LAKE, name) if name in then and staged.folder else None,
+            then[name].files if name in then else 0,
+        )
+        for name in sorted({*now, *then})
+        if not only or name in only
+    ]
+
+
+def refused(archive: Path, why: str) -> BadInput:
+    """An archive that is not to be restored."""
+    return BadInput(f"{archive.name} is refused: {why}", next_step="v6 backup list shows the others; v6 backup verify proves one")
+
+
+def _newest(lake: Path, name: str) -> datetime | date | None:
+    try:
+        return newest.newest(lake, name)
+    except LakeUnreadable:
+        return None
+
+
+def _check_only(manifest: Manifest, only: Sequence[str]) -> None:
+    known = {table.name for table in manifest.tables}
+    for name in only:
+        if name not in known:
+            raise BadInput(f"the backup has no table {name!r}", next_step=f"it has {', '.join(sorted(known))}")
+
+
+def _part(manifest: Manifest, only: Sequence[str]) -> Manifest:
+    """The manifest as if it held the wanted tables alone."""
+    import msgspec
+
+    if not only:
+        return manifest
+    tables = [table for table in manifest.tables if table.name in only]
+    inside = tuple(f"{names.LAKE}{table.name}/" for table in tables)
+    files = [file for file in manifest.files if not file.path.startswith(names.LAKE) or file.path.startswith(inside)]
+    return msgspec.structs.replace(manifest, tables=tables, files=files)

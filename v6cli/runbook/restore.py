@@ -1,0 +1,421 @@
+"""A restore: the lake of a backup takes the place of the lake there is, at once, and can give it back.
+
+Until it is agreed to, nothing of the home has changed. Then each phase is recorded before it is left, so that a restore which was
+killed goes on from there, or back. Latch, intents and journal are never replaced: the tighter latch stands, what is known is united.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from v6cli import clock, latch, settings
+from v6cli.backup import create, exchange, names, restoration, staging
+from v6cli.backup.create import SUFFIX
+from v6cli.backup.errors import NoManifest
+from v6cli.backup.restoration import Restoration
+from v6cli.backup.staging import Staged
+from v6cli.errors import BadConfiguration, BadInput, CannotWrite, Refused, Unavailable, UsageError, V6Error
+from v6cli.events import Report, StepBegan, StepEnded, ignore
+from v6cli.files import private_folder, write_durably
+from v6cli.home import Home
+from v6cli.lake import tables, writer
+from v6cli.lake.rows import SyncRunRecord
+from v6cli.latch import TradingState
+from v6cli.runbook import halt, sync
+from v6cli.state import union
+from v6cli.state.database import open_read_only
+from v6cli.state.errors import StateMissing
+
+if TYPE_CHECKING:
+    from v6cli.services.backend import Backend
+    from v6cli.settings import Settings
+    from v6cli.state.database import State
+
+End = Literal["continue", "rollback", "discard"]
+
+GATEWAY = "ib-gateway"
+QUESTION = "Stop every service and put this lake in the place of the one there is?"
+QUESTIONS: dict[End, str] = {
+    "continue": "Go on with the restore of {archive}, which came to the step {phase!r}?",
+    "rollback": "Stop every service and bring back the lake from before the restore of {archive}?",
+    "discard": "Let the lake from before the restore of {archive} go for good?",
+}
+WAIT_FOR_WRITERS = 30.0  # wall seconds
+NOT_KEPT = "config-was"  # settings files that a restore replaced
+
+
+class Rooms(Struct, frozen=True):
+    """What a restore works with. ``silence`` ends what sends where trading cannot be reduced; ``live`` shows work as it goes."""
+
+    settings: Settings
+    services: Backend
+    state: State
+    who: str
+    silence: Callable[[], str]
+    live: Callable[[str], contextlib.AbstractContextManager[Report]]
+
+
+class Wish(Struct, frozen=True):
+    """What is to be restored: ``only`` names tables (all when empty); ``config`` takes the settings too; ``start`` starts services after it."""
+
+    archive: Path
+    only: tuple[str, ...] = ()
+    config: bool = False
+    start: bool = True
+
+
+class Done(Struct, frozen=True):
+    """One step that was taken: ``status`` is ok, degraded or unknown."""
+
+    step: str
+    status: str
+    text: str
+
+
+class Restore:
+    """One restore of this home, or the way back from one. Nobody else may restore meanwhile."""
+
+    def __init__(self, home: Home, rooms: Rooms) -> None:
+        self.home = home
+        self.done: list[Done] = []
+        self._rooms = rooms
+        self._report: Report = ignore
+        self._unreconciled = ""
+        self._stopped = False
+
+    # Before the question.
+
+    @contextlib.contextmanager
+    def staged(self, wish: Wish) -> Iterator[Staged]:
+        """The backup, taken out beside the lake and looked at; services go on meanwhile. Where nothing began in the block it is thrown away.
+
+        Raises BadInput, Refused, CannotWrite.
+        """
+        self._check_free()
+        exchange.check_place(self.home.lake, self.home.restore)
+        restoration.sweep(self.home)
+        folder = self._fresh_folder()
+        try:
+            with self._rooms.live("taking the backup out") as report:
+                staged = staging.stage(wish.archive, folder, report, only=wish.only)
+            check_account(staged, self._rooms.settings)
+            if wish.config:
+                check_settings(staged, self._rooms.settings)
+            yield staged
+        finally:
+            if restoration.recorded(self.home) is None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def begin(self, staged: Staged, wish: Wish) -> Restoration:
+        """It was agreed to. Raises CannotWrite."""
+        assert staged.folder is not None
+        return restoration.keep(
+            self.home,
+            Restoration(
+                staged.folder.name,
+                "begun",
+                str(staged.archive.absolute()),
+                staged.sha256,
+                staged.taken,
+                clock.now(),
+                only=list(wish.only),
+                config=config_files(staged.folder) if wish.config else [],
+                start=wish.start,
+            ),
+        )
+
+    # After it.
+
+    def end(self, how: End, own: Restoration) -> None:
+        """Go on with a restore that was interrupted, give the earlier lake back, or let it go."""
+        {"continue": self.carry_out, "rollback": self.roll_back, "discard": self.discard}[how](own)
+
+    def carry_out(self, own: Restoration) -> None:
+        """Go on from where the restore is, to its end. Raises what stopped it: then it is unfinished, and says so to the next v6."""
+        with self._rooms.live("restore") as self._report:
+            self._carry_out(own)
+
+    def roll_back(self, own: Restoration) -> None:
+        """Give the earlier lake its place again, with its settings. What state has learnt stays. Raises as ``carry_out``."""
+        with self._rooms.live("rollback") as self._report:
+            self._roll_back(own)
+
+    def discard(self, own: Restoration) -> None:
+        """Let the earlier lake go. Raises Refused while the restore is unfinished, CannotWrite."""
+        if own.phase != "done":
+            raise Refused(f"{restoration.UNFINISHED}: the earlier lake may still be needed", next_step=restoration.NEXT)
+        with self._step("discard", "the lake from before the restore is gone"):
+            restoration.forget(self.home)
+            shutil.rmtree(own.folder(self.home), ignore_errors=True)
+
+    def check_reconciled(self) -> None:
+        """Raise Unavailable where the lake that is there now could not be reconciled with IB."""
+        if self._unreconciled:
+            raise Unavailable(f"the lake is in its place, but not reconciled with IB: {self._unreconciled}", next_step="v6 sync --force")
+
+    # The steps.
+
+    def _carry_out(self, own: Restoration) -> None:
+        if own.phase == "rolling back":
+            raise UsageError("this restore is being rolled back", next_step="v6 restore --rollback")
+        if own.phase == "begun":
+            self._check_staged(own)
+            self._reduce(f"restore of {Path(own.archive).name}")
+            self._stop_everything()
+            with tables.hold_writers(private_folder(self.home.lake), "v6 restore", WAIT_FOR_WRITERS):
+                own = self._save(own)
+                own = self._exchange(own)
+        elif own.phase == "exchanging":
+            self._stop_everything()
+            own = self._exchange(own)
+        if own.phase == "exchanged":
+            self._stop_everything()
+            own = self._follow(own)
+        if own.phase == "united":
+            self._reconcile()
+            own = restoration.keep(self.home, own.at("done"))
+        self._start(own)
+
+    def _roll_back(self, own: Restoration) -> None:
+        self._stop_everything()
+        own = restoration.keep(self.home, own.at("rolling back"))
+        folder = own.folder(self.home)
+        if own.came is not None and exchange.identity(self.home.lake) == own.came:
+            with self._step("exchange", "the earlier lake is back in its place"):
+                self._swap(folder)
+            self._give_settings_back(own)
+        else:
+            self.done.append(Done("exchange", "ok", "the lake had not been exchanged: it is as it was"))
+        self._reconcile()
+        restoration.forget(self.home)
+        shutil.rmtree(folder, ignore_errors=True)
+        self._start(own)
+
+    def _check_free(self) -> None:
+        found = restoration.recorded(self.home)
+        if found is None:
+            return
+        if found.phase != "done":
+            raise Refused(f"{restoration.UNFINISHED}: {found.archive}", next_step=restoration.NEXT)
+        raise Refused(
+            f"the lake from before the restore of {Path(found.archive).name} is still kept",
+            next_step="v6 restore --discard lets it go, v6 restore --rollback brings it back",
+        )
+
+    def _fresh_folder(self) -> Path:
+        stamp = clock.wall().strftime("%Y%m%dT%H%M%S.%f")
+        return private_folder(self.home.restore) / stamp
+
+    def _check_staged(self, own: Restoration) -> None:
+        """What was taken out may not have outlived a crash of the machine: it is looked at once more. Raises BadInput."""
+        lake = own.folder(self.home) / names.LAKE
+        if not lake.is_dir():
+            raise BadInput(f"what was taken out of {own.archive} is gone", next_step="v6 restore --rollback, then begin the restore anew")
+
+    def _reduce(self, reason: str) -> None:
+        """Closing orders only from here on, until somebody resumes. The reduce-only of a restore that is continued stands already."""
+        with self._step("trading state", "REDUCING until v6 resume"):
+            if not any(mark.reason == reason for mark in latch.read(self.home).marks):
+                halt.tighten(self.home, TradingState.REDUCING, reason, self._rooms.who, self._rooms.silence)
+
+    def _stop_everything(self) -> None:
+        if self._stopped:
+            return
+        with self._step("services", "every service is stopped"):
+            self._rooms.services.shutdown(self._report)
+        self._stopped = True
+
+    def _save(self, own: Restoration) -> Restoration:
+        """The safety backup of what is there now. A lake that is missing has nothing to save."""
+        if own.safety or not any(self.home.lake.glob("*/_delta_log")):
+            self.done.append(Done("safety backup", "ok", Path(own.safety).name if own.safety else "there is no lake to save"))
+            return own
+        with self._step("safety backup", "") as said:
+            made = create.create(self.home, self._rooms.settings, self._rooms.state, self._report)
+            said(made.path.name.removesuffix(SUFFIX), degraded=bool(made.manifest.lost))
+        return restoration.keep(self.home, own.at("begun", safety=str(made.path)))
+
+    def _exchange(self, own: Restoration) -> Restoration:
+        """Let the staged lake take the place of the one there is. Done twice, it is done once."""
+        staged = own.folder(self.home) / names.LAKE
+        with self._step("exchange", "the restored lake is in its place"):
+            if own.phase == "begun":
+                if own.only:
+                    self._complete(staged, own)
+                with self._disk(staged):
+                    exchange.sync_everything(staged)
+                came, was = exchange.identity(staged), exchange.identity(self.home.lake)
+                own = restoration.keep(self.home, own.at("exchanging", came=came, was=was))
+            if exchange.identity(self.home.lake) != own.came:
+                self._swap(own.folder(self.home))
+            return restoration.keep(self.home, own.at("exchanged"))
+
+    def _swap(self, folder: Path) -> None:
+        with self._disk(self.home.lake):
+            exchange.exchange(private_folder(self.home.lake), folder / names.LAKE)
+
+    def _complete(self, staged: Path, own: Restoration) -> None:
+        """Put the tables that stay beside those that were restored, by links to the same files, and name the versions that go together."""
+        with self._disk(staged):
+            for entry in sorted(self.home.lake.iterdir()):
+                if entry.is_dir() and entry.name not in own.only and entry.name != tables.BROKEN and not (staged / entry.name).exists():
+                    shutil.copytree(entry, staged / entry.name, copy_function=_link, symlinks=True)
+        run = f"restore-{own.id}"
+        account = self._rooms.settings.account or ""
+        writer.commit(staged, writer.Batch(SyncRunRecord(run, clock.now(), "restored", account, note=f"{', '.join(own.only)} restored")))
+
+    def _follow(self, own: Restoration) -> Restoration:
+        """What goes with the lake: settings where they were asked for, and what the state of the backup knows."""
+        folder = own.folder(self.home)
+        if own.config:
+            with self._step("settings", f"{', '.join(own.config)} restored"):
+                for name in own.config:
+                    _replace(self.home.root / name, (folder / name).read_bytes(), folder / NOT_KEPT / name)
+        with self._step("state", "") as said:
+            said(self._unite(folder))
+        return restoration.keep(self.home, own.at("united"))
+
+    def _unite(self, folder: Path) -> str:
+        try:
+            with open_read_only(Home(folder)) as other:
+                found = union.unite(self._rooms.state, other, ZoneInfo(self._rooms.settings.gateway.time_zone))
+        except StateMissing:
+            return "the backup has no state; the one of this home stays"
+        unknown = f", {found.unknown} of them UNKNOWN: v6 orders settle" if found.unknown else ""
+        return f"united: {found.journal} journal entries and {found.intents} intents came in{unknown}"
+
+    def _give_settings_back(self, own: Restoration) -> None:
+        kept = own.folder(self.home) / NOT_KEPT
+        for name in own.config:
+            if (kept / name).exists():
+                write_durably(self.home.root / name, (kept / name).read_bytes())
+
+    def _reconcile(self) -> None:
+        """Bring the lake up to what IB says now; where that is not possible, it is said."""
+        self._report(StepBegan("reconcile", "reconcile with IB"))
+        try:
+            if self._rooms.settings.gateway.simulated:
+                self._rooms.services.start((GATEWAY,), self._report)
+            run = asyncio.run(sync.once(self.home, self._rooms.settings, self._rooms.state, self._report, dry_run=False, force=True))
+            self._ended("reconcile", "ok", f"synced with IB: {run.positions} positions")
+        except V6Error as error:
+            self._unreconciled = error.message
+            self._ended("reconcile", "unknown", f"could not: {error.message}")
+
+    def _start(self, own: Restoration) -> None:
+        if not own.start:
+            self.done.append(Done("start", "degraded", "services stay stopped, as asked: v6 services start"))
+            return
+        with self._step("start", "every service runs"):
+            self._rooms.services.start((), self._report)
+
+    @contextlib.contextmanager
+    def _step(self, step: str, text: str) -> Iterator[Callable[..., None]]:
+        """Tell of a step as it begins and ends; ``said`` gives the text that it ends with."""
+        told = [("ok", text)]
+
+        def said(now: str, *, degraded: bool = False) -> None:
+            told[:] = [("degraded" if degraded else "ok", now)]
+
+        self._report(StepBegan(step, step))
+        yield said
+        self._ended(step, *told[0])
+
+    def _ended(self, step: str, status: str, text: str) -> None:
+        self._report(StepEnded(step, status, text))
+        self.done.append(Done(step, status, text))
+
+    @contextlib.contextmanager
+    def _disk(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CannotWrite(f"{error.filename or path}: {error.strerror}", next_step=restoration.NEXT) from error
+
+
+@contextlib.contextmanager
+def looked(home: Home, wish: Wish, own: Settings, report: Report) -> Iterator[Staged]:
+    """What a backup would bring, for a dry run: nothing of the home is written.
+
+    One without a manifest is taken out to a folder outside of the home, which is removed again. Raises as ``Restore.staged``.
+    """
+    exchange.check_exchangeable(home.lake)
+    try:
+        staged = staging.look(wish.archive, report, only=wish.only)
+    except NoManifest:
+        with tempfile.TemporaryDirectory(prefix="v6-restore-") as folder:
+            yield staging.stage(wish.archive, Path(folder) / names.TOP, report, only=wish.only)
+        return
+    check_account(staged, own)
+    yield staged
+
+
+def instead(which: str, **asked: bool) -> End | None:
+    """What is asked for in place of a restore, None where it is a restore. Raises UsageError for two things at once."""
+    flags: dict[str, End] = {"go_on": "continue", "rollback": "rollback", "discard": "discard"}
+    chosen = [end for flag, end in flags.items() if asked[flag]]
+    if len(chosen) > 1 or (chosen and which):
+        raise UsageError(f"--{chosen[0]} is about the restore that there was: it goes alone")
+    return chosen[0] if chosen else None
+
+
+def last(home: Home, how: End) -> Restoration:
+    """The restore that is to be ended so. Raises BadInput where there is none, BadConfiguration."""
+    found = restoration.recorded(home)
+    if found is None or (how == "continue" and found.phase == "done"):
+        raise BadInput(f"there is no restore to {'go on with' if how == 'continue' else f'be ended by --{how}'} in {home}")
+    return found
+
+
+def question(how: End, own: Restoration) -> str:
+    """What is asked before it is ended so."""
+    return QUESTIONS[how].format(archive=Path(own.archive).name, phase=own.phase)
+
+
+def check_account(staged: Staged, own: Settings) -> None:
+    """A backup of another account is not restored here. Raises Refused."""
+    if staged.manifest is not None and staged.manifest.account != (own.account or ""):
+        theirs, ours = staged.manifest.account or "none", own.account or "none"
+        raise Refused(
+            f"{staged.archive.name} is of account {theirs}, this home of {ours}", next_step="restore it in a home of that account"
+        )
+
+
+def check_settings(staged: Staged, own: Settings) -> None:
+    """The settings of the backup can be used, and are of this profile and account. Raises BadInput, Refused."""
+    assert staged.folder is not None
+    copy = Home(staged.folder)
+    if not copy.settings_file.exists():
+        raise BadInput(f"{staged.archive.name} has no settings", next_step="leave --config out")
+    try:
+        theirs = settings.load(copy)
+    except BadConfiguration as error:
+        raise BadInput(f"the settings in {staged.archive.name} cannot be used: {error.message}", next_step="leave --config out") from error
+    if (theirs.profile, theirs.account) != (own.profile, own.account):
+        raise Refused(f"the settings in {staged.archive.name} are of {theirs.profile} {theirs.account}", next_step="leave --config out")
+
+
+def config_files(folder: Path) -> list[str]:
+    """The settings files that were taken out, by their path in a home."""
+    place = Home(folder).config
+    return sorted(path.relative_to(folder).as_posix() for path in place.rglob("*") if path.is_file())
+
+
+def _replace(path: Path, content: bytes, aside: Path) -> None:
+    """Replace a file, its former content kept; a second time keeps what was kept."""
+    if path.exists() and not aside.exists():
+        write_durably(aside, path.read_bytes())
+    write_durably(path, content)
+
+
+def _link(source: str, target: str) -> None:
+    Path(target).hardlink_to(source)

@@ -1,0 +1,91 @@
+"""What a restore would change, and what it did, as tables."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from v6cli import clock
+from v6cli.backup import staging
+from v6cli.backup.restoration import Restoration
+from v6cli.backup.staging import Row, Staged
+from v6cli.home import Home
+from v6cli.results import Column, Table
+from v6cli.runbook import restore
+from v6cli.runbook.restore import Done, End, Wish
+
+PLAN = (
+    Column("table"),
+    Column("rows_now", title="rows now", kind="integer", missing=""),
+    Column("rows_then", title="restored", kind="integer", missing=""),
+    Column("newest_now", title="newest now", kind="text", missing="", rank=2),
+    Column("newest_then", title="restored", kind="text", missing="", rank=2),
+    Column("change"),
+)
+STEPS = (Column("step"), Column("status", kind="status"), Column("finding", wraps=True))
+
+
+def plan(staged: Staged, wish: Wish, home: Home) -> Table:
+    """What would change, table by table."""
+    rows = [_row(one) for one in staging.rows(staged, home, only=wish.only)]
+    when = f", taken {clock.show(staged.taken)}" if staged.taken else ", without a manifest: only that its tables open is known"
+    notes = [f"in the backup this is missing: {one.what}: {one.why}" for one in staged.lost]
+    notes += [finding.text for finding in staged.findings if finding.exit_code and finding.text not in notes]
+    notes += _settings(staged, wish, home)
+    return Table(
+        "v6.restore-plan/1", f"{staged.archive.name}{when}", PLAN, rows, as_of=clock.now(), notes=notes, empty="no table on either side"
+    )
+
+
+def steps(title: str, done: list[Done]) -> Table:
+    """What was done."""
+    return Table("v6.restore/1", title, STEPS, [(one.step, one.status, one.text) for one in done], as_of=clock.now())
+
+
+def title(how: End, own: Restoration) -> str:
+    """What the steps are of."""
+    return f"{how} of the restore of {Path(own.archive).name}"
+
+
+def still_kept(own: Restoration, home: Home) -> str:
+    """Where the earlier lake is, and how it comes back."""
+    return f"the lake from before is kept in {own.folder(home)}: v6 restore --rollback brings it back, v6 restore --discard lets it go"
+
+
+def _row(one: Row) -> tuple[Any, ...]:
+    return (one.table, one.rows_now, one.rows_then, _moment(one.newest_now), _moment(one.newest_then), _change(one))
+
+
+def _change(one: Row) -> str:
+    if one.rows_then is None:
+        return "goes: it is not in the backup"
+    if one.rows_now is None:
+        return "comes: it is not here, or cannot be read"
+    difference = one.rows_then - one.rows_now
+    return f"{difference:+,} rows" if difference else "as many rows"
+
+
+def _moment(value: object) -> str | None:
+    if value is None:
+        return None
+    return clock.show(value) if isinstance(value, datetime) else str(value)
+
+
+def _settings(staged: Staged, wish: Wish, home: Home) -> list[str]:
+    if staged.folder is None:
+        return []
+    files = restore.config_files(staged.folder)
+    differ = [name for name in files if _bytes(staged.folder / name) != _bytes(home.root / name)]
+    if not differ:
+        return []
+    if wish.config:
+        return [f"settings that change: {', '.join(differ)}"]
+    return [f"settings that differ and stay as they are: {', '.join(differ)}; --config takes them too"]
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
