@@ -92,6 +92,7 @@ ON_FILE(ssize_t, pwrite64, "write", 1, (int fd, const void *bytes, size_t size, 
 ON_FILE(int, ftruncate, "write", 0, (int fd, off_t size), (fd, size))
 ON_FILE(int, ftruncate64, "write", 0, (int fd, off64_t size), (fd, size))
 ON_FILE(int, fsync, "sync", 0, (int fd), (fd))
+ON_FILE(int, syncfs, "sync", 0, (int fd), (fd))
 ON_FILE(int, fdatasync, "sync", 0, (int fd), (fd))
 
 static int reserves(int fd, int (*real)(int, off_t, off_t), off_t at, off_t size)

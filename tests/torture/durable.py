@@ -1,6 +1,6 @@
 """Acts that must be durable, on a disk that fails: `durable.py ACT FOLDER CODE ON FIRST STEP [PLANT]`, with disk.c preloaded.
 
-ACT is halt, intent, sync or replace. It is done in a new home for each n from FIRST in steps of STEP, the n-th call that changes a file failing
+ACT is halt, intent, sync, replace or restore. It is done in a new home for each n from FIRST in steps of STEP, the n-th call that changes a file failing
 with the errno CODE, until there are no more calls than that; each time a JSON object is printed: ``said`` is what came of the act, and
 ``found`` what is there when the home is opened anew. With a FIRST of 0 it is done once, nothing fails, and FOLDER/trace has each call.
 PLANT ``no-folder-sync``, ``no-file-sync`` and ``no-commit-sync`` leave one of them out.
@@ -21,7 +21,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from v6cli import clock, files, latch, main, settings
+from v6cli import clock, events, files, latch, main, settings
+from v6cli.backup import create, restoration
 from v6cli.errors import V6Error
 from v6cli.home import Home
 from v6cli.install import new_home
@@ -156,11 +157,50 @@ def replace_found(home: Home) -> Facts:
     }
 
 
+def restore(home: Home, disk: Disk) -> Facts:
+    """The whole command, as it is typed; there is no gateway to reconcile with."""
+    screen = io.StringIO()
+    with contextlib.redirect_stderr(screen), contextlib.redirect_stdout(io.StringIO()), disk:
+        code = main.run(["--home", str(home.root), "restore", "latest", "--yes", "--no-start"])
+    return {"code": code, "screen": screen.getvalue()}
+
+
+def restore_found(home: Home) -> Facts:
+    """Which lake there is, and what the next command says; then the end of a restore that is unfinished, forth or back in turn."""
+
+    def lake() -> str:
+        last = reader.last_run(home.lake)
+        assert last is not None and reader.readable(home.lake) == []
+        return last.run
+
+    def typed(*argv: str) -> tuple[int, str]:
+        screen = io.StringIO()
+        with contextlib.redirect_stderr(screen), contextlib.redirect_stdout(io.StringIO()):
+            code = main.run(["--home", str(home.root), *argv])
+        return code, screen.getvalue()
+
+    found: Facts = {"lake": lake(), "unfinished": restoration.unfinished(home) is not None, "state": latch.read(home).state.value}
+    found["told"] = "a restore is unfinished" in typed("trading-state")[1]
+    if found["unfinished"]:
+        how = "--continue" if int(home.root.name) % 2 else "--rollback"
+        found |= {
+            "how": how,
+            "ended": typed("restore", how, "--yes")[0],
+            "after": lake(),
+            "still": restoration.unfinished(home) is not None,
+        }
+    return found
+
+
 def template(act: str, folder: Path) -> Home:
-    home = new_home.make(folder, "demo", ACCOUNT, port=9)  # nobody listens there
-    if act == "sync":
+    home = new_home.make(folder, "paper" if act == "restore" else "demo", ACCOUNT, port=9)  # nobody listens there
+    if act in {"sync", "restore"}:
         tables.create(home.lake)
         syncs(home, 1)
+    if act == "restore":
+        with open_state(home) as state:
+            create.create(home, settings.load(home), state, events.ignore)
+        syncs(home, 2)
     open_state(home).close()
     (home.config / "file").write_bytes(OLD)
     return home
@@ -192,6 +232,7 @@ def torture(act: str, folder: Path, code: int, *, on: bool, first: int, step: in
         "intent": (intent, intent_found),
         "sync": (sync, sync_found),
         "replace": (replace, replace_found),
+        "restore": (restore, restore_found),
     }[act]
     made = template(act, folder / "template")
     n = first
