@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 from msgspec import Struct
@@ -44,13 +44,13 @@ class Staged(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """One table now and restored; None where it is not there. ``newest`` is its newest record, a moment or a day."""
+    """One table now and restored; None where it is not there. ``newest`` is the moment of its newest record (UTC)."""
 
     table: str
     rows_now: int | None
     rows_then: int | None
-    newest_now: datetime | date | None
-    newest_then: datetime | date | None
+    newest_now: datetime | None
+    newest_then: datetime | None
     files_then: int
 
 
@@ -122,7 +122,7 @@ def refused(archive: Path, why: str) -> BadInput:
     return BadInput(f"{archive.name} is refused: {why}", next_step="v6 backup list shows the others; v6 backup verify proves one")
 
 
-def _newest(lake: Path, name: str) -> datetime | date | None:
+def _newest(lake: Path, name: str) -> datetime | None:
     try:
         return newest.newest(lake, name)
     except LakeUnreadable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from v6cli.runbook.restore import Done, End, Wish
 PLAN = (
     Column("table"),
     Column("rows_now", title="rows now", kind="integer", missing=""),
-    Column("rows_then", title="restored", kind="integer", missing=""),
-    Column("newest_now", title="newest now", kind="text", missing="", rank=2),
-    Column("newest_then", title="restored", kind="text", missing="", rank=2),
+    Column("rows_then", title="rows then", kind="integer", missing=""),
+    Column("newest_now", title="newest now", kind="time", missing="", rank=2),
+    Column("newest_then", title="newest then", kind="time", missing="", rank=2),
     Column("change"),
 )
 STEPS = (Column("step"), Column("status", kind="status"), Column("finding", wraps=True))
@@ -54,7 +53,7 @@ def still_kept(own: Restoration, home: Home) -> str:
 
 
 def _row(one: Row) -> tuple[Any, ...]:
-    return (one.table, one.rows_now, one.rows_then, _moment(one.newest_now), _moment(one.newest_then), _change(one))
+    return (one.table, one.rows_now, one.rows_then, one.newest_now, one.newest_then, _change(one))
 
 
 def _change(one: Row) -> str:
@@ -64,12 +63,6 @@ def _change(one: Row) -> str:
         return "comes: it is not here, or cannot be read"
     difference = one.rows_then - one.rows_now
     return f"{difference:+,} rows" if difference else "as many rows"
-
-
-def _moment(value: object) -> str | None:
-    if value is None:
-        return None
-    return clock.show(value) if isinstance(value, datetime) else str(value)
 
 
 def _settings(staged: Staged, wish: Wish, home: Home) -> list[str]:
