@@ -1,11 +1,14 @@
-"""A backup of a lake of 0.9 GB, 20,000 small files and some large ones, against `tar -czf` of the same tree.
+"""A backup of a lake of 0.9 GB, 20,000 small files and some large ones, against `tar -czf` of the same tree; and the way back.
 
 The whole program is measured: start, pinning every table, state, the sum of every file, and the archive made durable, which tar leaves
-to chance. The physical floor, reading every file once, stands in the note.
+to chance. The physical floor, reading every file once, stands in the note. Of a restore it is what a person waits for before the lakes
+are exchanged: the archive taken out to a fresh folder, every sum checked, every table opened and counted, all of it brought to the disk;
+against `tar -xzf` and `sync -f`, on a disk and in memory.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -16,6 +19,8 @@ from typing import Any
 
 from measuring import V6, Bound, in_turns, judged, spread
 
+from v6cli import events
+from v6cli.backup import exchange, staging
 from v6cli.home import Home
 from v6cli.install import new_home
 from v6cli.lake import tables
@@ -32,7 +37,7 @@ def measure() -> list[Bound]:
     """Time, size and memory of a backup."""
     with tempfile.TemporaryDirectory(prefix="v6-bench-", dir=os.environ.get("V6_BENCH_DIR", "/tmp")) as name:
         home = generated(Path(name))
-        archive = Path(name) / "tar.tar.gz"
+        archive, backed_up = Path(name) / "tar.tar.gz", Path(name) / "backup.tar.gz"
         sizes: list[int] = []
         memory: list[float] = []
 
@@ -41,7 +46,7 @@ def measure() -> list[Bound]:
             memory.append(peak)
             made = next(home.backups.glob("*.tar.gz"))
             sizes.append(made.stat().st_size)
-            made.unlink()
+            made.replace(backed_up)
             return seconds
 
         def tar() -> float:
@@ -57,7 +62,39 @@ def measure() -> list[Bound]:
             Bound("v6 backup, 0.9 GB", "tar -czf", 0.10, taken["v6 backup"], taken["tar -czf"], note),
             Bound("its archive, MB", "tar -czf's", 1.07, [size / 1e9 for size in sizes], [theirs / 1e9]),
             Bound("its peak memory, MB", "bound", 1.0, [max(memory)], [MEMORY]),
+            taken_out("a restore, on disk", 0.8, backed_up, Path(name)),
+            taken_out("a restore, in memory", 0.6, backed_up, Path("/dev/shm")),
         ]
+
+
+def taken_out(what: str, allowed: float, archive: Path, place: Path) -> Bound:
+    """The archive taken out, looked at and brought to the disk, each time to a fresh folder; what was taken out goes at the end.
+
+    Creating files right after as many were removed is many times slower for a while.
+    """
+    with tempfile.TemporaryDirectory(prefix="v6-bench-", dir=place) as name:
+        folders = (Path(name) / str(number) for number in itertools.count())
+
+        def restore() -> float:
+            return run_measured([sys.executable, __file__, "--stage", str(archive), str(next(folders))])[0]
+
+        def tar() -> float:
+            folder = next(folders)
+            folder.mkdir()
+            began = time.perf_counter()
+            subprocess.run(["tar", "-xzf", archive, "-C", folder], check=True)
+            subprocess.run(["sync", "-f", folder], check=True)
+            return time.perf_counter() - began
+
+        taken = in_turns(TURNS, {what: restore, "tar -xzf": tar})
+        return Bound(what, "tar -xzf, sync -f", allowed, taken[what], taken["tar -xzf"])
+
+
+def stage(archive: Path, into: Path) -> None:
+    """What a restore does before it asks, and before the lakes change places."""
+    staged = staging.stage(archive, into, events.ignore)
+    exchange.sync_everything(into)
+    assert {table.name for table in staged.tables} >= {"chains", "bars"}
 
 
 def generated(folder: Path) -> Home:
@@ -135,5 +172,7 @@ def read_all(folder: Path) -> float:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--generate"]:
         generate(Path(sys.argv[2]))
+    elif sys.argv[1:2] == ["--stage"]:
+        stage(Path(sys.argv[2]), Path(sys.argv[3]))
     else:
         sys.exit(judged(measure()))
