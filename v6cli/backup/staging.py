@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from v6cli.backup import extract, names, verify
-from v6cli.backup.errors import BadArchive, NoManifest
+from v6cli.backup.errors import NoManifest
 from v6cli.backup.manifest import File, LeftOut, Manifest, Table
 from v6cli.errors import BadInput
 from v6cli.events import Report
@@ -69,8 +69,6 @@ def stage(archive: Path, into: Path, report: Report, *, only: Sequence[str] = ()
         from v6cli.backup import older
 
         return older.stage(archive, into, report)
-    except BadArchive as error:
-        raise refused(archive, error.message) from error
     manifest = read.manifest
     _check_only(manifest, only)
     findings = [verify.sum_beside(archive, read.sha256), *verify.open_tables(into, _part(manifest, only), report), *verify.open_state(into)]
@@ -82,12 +80,7 @@ def stage(archive: Path, into: Path, report: Report, *, only: Sequence[str] = ()
 
 def look(archive: Path, report: Report, *, only: Sequence[str] = ()) -> Staged:
     """Read all of the archive and check every sum; nothing is written. Raises BadInput; NoManifest for an older layout."""
-    try:
-        read = extract.check(archive, report)
-    except NoManifest:
-        raise
-    except BadArchive as error:
-        raise refused(archive, error.message) from error
+    read = extract.check(archive, report)
     _check_only(read.manifest, only)
     return Staged(
         archive, None, read.sha256, read.manifest, list(_part(read.manifest, only).tables), [verify.sum_beside(archive, read.sha256)]
