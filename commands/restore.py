@@ -49,7 +49,7 @@ def command(app: App, which: str, only: tuple[str, ...], config: bool, no_start:
       v6 restore --rollback
     """
     if how := restore.instead(which, **instead):
-        own = restore.last(app.home, how)
+        own = restore.last(app.home, how, start=not no_start)
         app.output.note(restore.question(how, own))
         if dry_run:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -203,6 +204,8 @@ def test_an_unfinished_restore_is_told_of_and_nothing_that_writes_starts(v6, lat
         service.run(home, settings.load(home), "v6-x", lambda: pytest.fail("it began"))
     v6("restore", "--rollback", "--no-start", "--yes", cwd=home.root)
     assert restoration.recorded(home) is None
+    states = json.loads(v6("services", "status", "-o", "json", cwd=home.root, check=0).stdout)["rows"]
+    assert {one["state"] for one in states} == {"stopped"}, "not even the gateway that it reconciled with"
 
 
 def test_a_record_that_cannot_be_read_stops_no_halt(v6, later) -> None:

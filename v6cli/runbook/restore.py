@@ -313,6 +313,7 @@ class Restore:
 
     def _start(self, own: Restoration) -> None:
         if not own.start:
+            self._rooms.services.shutdown(self._report)  # the gateway that was needed to reconcile
             self.done.append(Done("start", "degraded", "services stay stopped, as asked: v6 services start"))
             return
         with self._step("start", "every service runs"):
@@ -368,12 +369,12 @@ def instead(which: str, **asked: bool) -> End | None:
     return chosen[0] if chosen else None
 
 
-def last(home: Home, how: End) -> Restoration:
-    """The restore that is to be ended so. Raises BadInput where there is none, BadConfiguration."""
+def last(home: Home, how: End, *, start: bool = True) -> Restoration:
+    """The restore that is to be ended so, services started after it or not. Raises BadInput where there is none, BadConfiguration."""
     found = restoration.recorded(home)
     if found is None or (how == "continue" and found.phase == "done"):
         raise BadInput(f"there is no restore to {'go on with' if how == 'continue' else f'be ended by --{how}'} in {home}")
-    return found
+    return found.at(found.phase, start=found.start and start)
 
 
 def question(how: End, own: Restoration) -> str:
