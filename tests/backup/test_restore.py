@@ -28,7 +28,7 @@ from v6cli.state import intents, journal
 from v6cli.state.database import open_state
 
 from ..lake.conftest import fill
-from .conftest import MakeBackup, back_up, everything
+from .conftest import MakeBackup, back_up, everything, foreign
 
 __all__ = ["MakeBackup"]
 
@@ -315,6 +315,46 @@ def test_some_tables_alone_leave_the_others_as_they_are_and_can_be_read_at_once(
     assert rows(home.lake) == now
 
 
+def test_one_table_in_a_folder_of_several_leaves_the_others_there(later) -> None:
+    home, _, _, _ = later
+    foreign(home.lake / "chains" / "qqq", [1])
+    archive = back_up(home).path
+    foreign(home.lake / "chains" / "qqq", [2])
+    foreign(home.lake / "chains" / "spy", [4])
+    now = rows(home.lake)
+    run(home, Wish(archive, only=("chains/spy",)))
+    after = rows(home.lake)
+    assert after["chains/qqq"] == now["chains/qqq"] and after["chains/spy"][1] == now["chains/spy"][1] - 1
+
+
+@pytest.mark.parametrize("archive_is", ["gone", "another"])
+def test_an_archive_that_is_no_longer_there_can_only_be_gone_back_from(later, archive_is: str) -> None:
+    home, archive, _, now = later
+    with restoring(home) as it, it.staged(Wish(archive)) as staged:
+        it.begin(staged, Wish(archive))
+    if archive_is == "gone":
+        archive.unlink()
+    else:
+        shutil.copy(back_up(home).path, archive)
+        archive.with_name(archive.name + ".sha256").unlink()
+    with restoring(home) as it, pytest.raises(BadInput, match=r"is gone|is not the archive"):
+        it.carry_out(restore.last(home, "continue"))
+    with restoring(home) as it:
+        it.roll_back(restore.last(home, "rollback"))
+    assert rows(home.lake) == now and restoration.recorded(home) is None
+
+
+def test_what_was_taken_out_and_torn_by_a_crash_is_taken_out_again(later) -> None:
+    home, archive, then, _ = later
+    with restoring(home) as it, it.staged(Wish(archive)) as staged:
+        begun = it.begin(staged, Wish(archive))
+    for file in (begun.folder(home) / names.LAKE).rglob("*.parquet"):
+        file.write_bytes(b"")
+    with restoring(home) as it:
+        it.carry_out(restore.last(home, "continue"))
+    assert rows(home.lake) == then
+
+
 def test_a_table_that_is_not_in_the_backup_is_named(later) -> None:
     home, archive, _, _ = later
     with restoring(home) as it, pytest.raises(BadInput, match="no table 'nothing'"), it.staged(Wish(archive, only=("nothing",))):
@@ -323,14 +363,19 @@ def test_a_table_that_is_not_in_the_backup_is_named(later) -> None:
 
 
 def test_settings_come_back_where_that_is_asked_for_and_go_again(later) -> None:
-    home, archive, _, _ = later
+    home, _, _, _ = later
     was = home.settings_file.read_text()
     home.settings_file.write_text(was + "\n# changed since\n")
+    (home.config / "notes.toml").write_text("a = 1\n")
+    archive = back_up(home).path
+    (home.config / "notes.toml").unlink()
+    home.settings_file.write_text(was)
     run(home, Wish(archive, config=True))
-    assert home.settings_file.read_text() == was
+    assert (home.config / "notes.toml").read_text() == "a = 1\n"
+    assert home.settings_file.read_text().endswith("# changed since\n")
     with restoring(home) as it:
         it.roll_back(restore.last(home, "rollback"))
-    assert home.settings_file.read_text().endswith("# changed since\n")
+    assert home.settings_file.read_text() == was and not (home.config / "notes.toml").exists()
 
 
 def test_a_backup_of_another_account_is_refused(later) -> None:

@@ -27,7 +27,7 @@ from v6cli.errors import BadConfiguration, BadInput, CannotWrite, Refused, Unava
 from v6cli.events import Report, StepBegan, StepEnded, ignore
 from v6cli.files import private_folder, write_durably
 from v6cli.home import Home
-from v6cli.lake import tables, writer
+from v6cli.lake import contents, tables, writer
 from v6cli.lake.rows import SyncRunRecord
 from v6cli.latch import TradingState
 from v6cli.runbook import halt, sync
@@ -51,6 +51,7 @@ QUESTIONS: dict[End, str] = {
 }
 WAIT_FOR_WRITERS = 30.0  # wall seconds
 NOT_KEPT = "config-was"  # settings files that a restore replaced
+ABSENT = ".was-not-there"
 
 
 class Rooms(Struct, frozen=True):
@@ -91,6 +92,7 @@ class Restore:
         self._report: Report = ignore
         self._unreconciled = ""
         self._stopped = False
+        self._taken_out = ""  # the restore whose archive this very process took out
 
     # Before the question.
 
@@ -118,6 +120,7 @@ class Restore:
     def begin(self, staged: Staged, wish: Wish) -> Restoration:
         """It was agreed to. Raises CannotWrite."""
         assert staged.folder is not None
+        self._taken_out = staged.folder.name
         return restoration.keep(
             self.home,
             Restoration(
@@ -168,7 +171,8 @@ class Restore:
         if own.phase == "rolling back":
             raise UsageError("this restore is being rolled back", next_step="v6 restore --rollback")
         if own.phase == "begun":
-            self._check_staged(own)
+            if self._taken_out != own.id:
+                self._take_out_again(own)
             self._reduce(f"restore of {Path(own.archive).name}")
             self._stop_everything()
             with tables.hold_writers(private_folder(self.home.lake), "v6 restore", WAIT_FOR_WRITERS):
@@ -215,11 +219,16 @@ class Restore:
         stamp = clock.wall().strftime("%Y%m%dT%H%M%S.%f")
         return private_folder(self.home.restore) / stamp
 
-    def _check_staged(self, own: Restoration) -> None:
-        """What was taken out may not have outlived a crash of the machine: it is looked at once more. Raises BadInput."""
-        lake = own.folder(self.home) / names.LAKE
-        if not lake.is_dir():
-            raise BadInput(f"what was taken out of {own.archive} is gone", next_step="v6 restore --rollback, then begin the restore anew")
+    def _take_out_again(self, own: Restoration) -> None:
+        """What an earlier process took out may not have outlived a crash of the machine. Raises BadInput where it cannot be had again."""
+        archive, folder = Path(own.archive), own.folder(self.home)
+        with self._step("archive", "taken out once more"):
+            if not archive.is_file():
+                raise BadInput(f"{archive} is gone", next_step="v6 restore --rollback, then restore another one")
+            shutil.rmtree(folder, ignore_errors=True)
+            staged = staging.stage(archive, folder, self._report, only=own.only)
+            if staged.sha256 != own.sha256:
+                raise BadInput(f"{archive} is not the archive that was agreed to", next_step="v6 restore --rollback, then begin anew")
 
     def _reduce(self, reason: str) -> None:
         """Closing orders only from here on, until somebody resumes. The reduce-only of a restore that is continued stands already."""
@@ -265,10 +274,10 @@ class Restore:
 
     def _complete(self, staged: Path, own: Restoration) -> None:
         """Put the tables that stay beside those that were restored, by links to the same files, and name the versions that go together."""
-        with self._disk(staged):
-            for entry in sorted(self.home.lake.iterdir()):
-                if entry.is_dir() and entry.name not in own.only and entry.name != tables.BROKEN and not (staged / entry.name).exists():
-                    shutil.copytree(entry, staged / entry.name, copy_function=_link, symlinks=True)
+        with self._disk(staged), contents.look(self.home.lake, 0) as live:
+            for name in [*(table.name for table in live.tables), *live.missing]:
+                if name not in own.only and not (staged / name).exists():
+                    shutil.copytree(self.home.lake / name, staged / name, copy_function=_link, symlinks=True)
         run = f"restore-{own.id}"
         account = self._rooms.settings.account or ""
         writer.commit(staged, writer.Batch(SyncRunRecord(run, clock.now(), "restored", account, note=f"{', '.join(own.only)} restored")))
@@ -298,6 +307,8 @@ class Restore:
         for name in own.config:
             if (kept / name).exists():
                 write_durably(self.home.root / name, (kept / name).read_bytes())
+            elif (kept / (name + ABSENT)).exists():
+                (self.home.root / name).unlink(missing_ok=True)
 
     def _reconcile(self) -> None:
         """Bring the lake up to what IB says now; where that is not possible, it is said."""
@@ -413,8 +424,9 @@ def config_files(folder: Path) -> list[str]:
 
 def _replace(path: Path, content: bytes, aside: Path) -> None:
     """Replace a file, its former content kept; a second time keeps what was kept."""
-    if path.exists() and not aside.exists():
-        write_durably(aside, path.read_bytes())
+    absent = aside.with_name(aside.name + ABSENT)
+    if not aside.exists() and not absent.exists():
+        write_durably(*((aside, path.read_bytes()) if path.exists() else (absent, b"")))
     write_durably(path, content)
 
 
