@@ -11,7 +11,7 @@ from v6cli.runbook import restore, restore_tables
 
 
 @options.command()
-@click.argument("which", metavar="[NAME|PATH|latest]", default="", shell_complete=completion.backups)
+@click.argument("which", metavar="[NAME|PATH|URL|latest]", default="", shell_complete=completion.backups)
 @click.option("--only", multiple=True, metavar="TABLE", help="This table alone; may be given again.")
 @click.option("--config", is_flag=True, help="Take the settings of the backup, too.")
 @click.option("--no-start", is_flag=True, help="Leave the services stopped.")
@@ -24,7 +24,8 @@ def command(app: App, which: str, only: tuple[str, ...], config: bool, no_start:
 
     When to use: the lake is damaged or lost, or wrong data has to go. Intents, journal and
     the trading state are never replaced: what the backup knows of orders is united with
-    what is known here, and trading is reduce-only until v6 resume.
+    what is known here, and trading is reduce-only until v6 resume. A name that only
+    backup.remote knows, or the address of a copy, is fetched first, and decrypted.
 
     \b
     Steps: see that the lake can be exchanged; take the backup out beside it, checking
@@ -37,15 +38,17 @@ def command(app: App, which: str, only: tuple[str, ...], config: bool, no_start:
     how far it came: --continue goes on from there, --rollback goes back.
 
     \b
-    Exit codes: 0; 65 not to be restored; 69 restored, not reconciled, or a service did
-    not start; 74 no room, cannot write; 75 a service did not stop; 77 declined, another
-    account, or the lake cannot be exchanged; 78 unfinished, and its record is unreadable.
+    Exit codes: 0; 65 not to be restored; 69 restored, not reconciled, a service did not
+    start, or a copy cannot be fetched; 74 no room, cannot write; 75 a service did not stop; 77 declined, another
+    account, or the lake cannot be exchanged; 78 unfinished, and its record is unreadable,
+    or no key opens the copy.
 
     \b
     Examples:
       v6 restore latest --dry-run
       v6 restore backup_20261124_163000
       v6 restore /mnt/usb/backup_20261124_163000.tar.gz --only executions
+      v6 restore s3://bucket/prefix/backup_20261124_163000.tar.gz
       v6 restore --rollback
     """
     if how := restore.instead(which, **instead):
@@ -58,7 +61,7 @@ def command(app: App, which: str, only: tuple[str, ...], config: bool, no_start:
             restoring.end(how, own)
             restoring.check_reconciled()
         return
-    wish = restore.Wish(catalogue.resolve(app.home, which or catalogue.LATEST), only, config, not no_start)
+    wish = restore.Wish(app.archive(which or catalogue.LATEST, dry_run=dry_run), only, config, not no_start)
     if dry_run:
         with app.output.live("reading the backup") as report, restore.looked(app.home, wish, app.settings, report) as staged:
             app.output.show(restore_tables.plan(staged, wish, app.home))

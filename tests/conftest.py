@@ -37,6 +37,7 @@ V6 = [sys.executable, "-P", "-m", "v6cli"]
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run each seeded test with all its seeds instead of the first few")
     parser.addoption("--client", metavar="PYTHON", help="hold the conversation with the client library of this Python")
+    parser.addoption("--moto", metavar="PYTHON", help="carry copies of backups to the S3 of moto, which this Python has")
     parser.addoption("--seed", type=int, metavar="N", help="run each seeded test with this seed alone")
 
 

@@ -16,6 +16,8 @@ from v6cli.console.output import Output
 from v6cli.errors import BadConfiguration, CannotWrite, Refused, Unavailable, V6Error
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from v6cli import settings as settings_module
     from v6cli.broker.connection import Connection
     from v6cli.health.gather import Facts
@@ -574,6 +576,20 @@ class App:
             except V6Error as error:
                 self.output.note(f"the sync after it failed: {error.message}; next: v6 sync --force")
         return left
+
+    def archive(self, wanted: str, *, dry_run: bool) -> Path:
+        """The archive of a name, a path, an address or ``latest``; what was fetched for it goes when the command ends.
+
+        A dry run fetches to a folder outside of the home. Raises BadInput, Unavailable, BadConfiguration, CannotWrite.
+        """
+        import click
+
+        from v6cli.backup import carrying
+
+        into = None if dry_run else self.home.backups
+        with self.output.live("finding the backup") as report:
+            found = carrying.archive_of(self.home, self.settings.backup, wanted, into, report)
+            return click.get_current_context().with_resource(found)
 
     @contextlib.contextmanager
     def restoring(self, title: str) -> Iterator[Restore]:

@@ -37,6 +37,9 @@ NotNegative = Annotated[float, Meta(ge=0, le=LARGEST)]
 Fraction = Annotated[float, Meta(gt=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 AccountId = Annotated[str, Meta(pattern=r"^([A-Z]{1,3}[0-9]{4,12})?$")]
+RemotePlace = Annotated[str, Meta(pattern=r"^((s3|gs|az)://[^/@?#\s][^@?#\s]*|/.*)?$")]  # neither a password nor a token fits in
+AgeRecipient = Annotated[str, Meta(pattern=r"^(age1[02-9ac-hj-np-z]{58})?$")]
+AbsolutePath = Annotated[str, Meta(pattern=r"^(/.*)?$")]
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,9 +143,12 @@ class Services(Section, frozen=True):
 
 
 class Backups(Section, frozen=True):
-    """How long backups are kept, in days."""
+    """How long backups are kept, in days; where copies of them go, and the age key they are encrypted to, with the file that opens them."""
 
     keep: Positive = 30.0
+    remote: RemotePlace = ""
+    recipient: AgeRecipient = ""
+    identity: AbsolutePath = ""
 
 
 class Support(Section, frozen=True):

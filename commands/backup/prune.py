@@ -6,7 +6,7 @@ import click
 
 from v6cli import options
 from v6cli.app import App
-from v6cli.backup import render, retention
+from v6cli.backup import carrying, render, retention
 
 
 @options.command()
@@ -18,10 +18,12 @@ def command(app: App, keep: float | None, dry_run: bool) -> None:
     """Remove backups that are old enough, 30 days unless backup.keep says otherwise.
 
     When to use: by schedule, or when the disk fills. The newest backup and the newest
-    verified one are never removed, however old they are.
+    verified one are never removed, however old they are. The same holds of the copies in
+    backup.remote.
 
     \b
-    Exit codes: 0; 74 one cannot be removed; 77 a backup is being made.
+    Exit codes: 0; 69 the place of the copies does not answer; 74 one cannot be removed;
+    77 a backup is being made.
 
     \b
     Examples:
@@ -29,4 +31,8 @@ def command(app: App, keep: float | None, dry_run: bool) -> None:
       v6 backup prune --keep 14
     """
     days = keep or app.settings.backup.keep
-    app.output.show(render.pruned(retention.prune(app.home, days, dry_run=dry_run), days, dry_run=dry_run))
+    here = retention.prune(app.home, days, dry_run=dry_run)
+    copies, error = carrying.prune(app.home, app.settings.backup, days, dry_run=dry_run)
+    app.output.show(render.pruned(here, copies, days, dry_run=dry_run))
+    if error:
+        raise error

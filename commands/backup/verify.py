@@ -8,11 +8,11 @@ import click
 
 from v6cli import completion, options
 from v6cli.app import App
-from v6cli.backup import catalogue, render, verify
+from v6cli.backup import carrying, catalogue, render, verify
 
 
 @options.command()
-@click.argument("which", metavar="[NAME|PATH|latest]", default=catalogue.LATEST, shell_complete=completion.backups)
+@click.argument("which", metavar="[NAME|PATH|URL|latest]", default=catalogue.LATEST, shell_complete=completion.backups)
 @click.option("--all", "everything", is_flag=True, help="Every backup of this home.")
 @click.option("--scratch", metavar="DIR", type=click.Path(path_type=Path), help="Where it is taken out to.  [default: backups/]")
 def command(app: App, which: str, everything: bool, scratch: Path | None) -> int:
@@ -20,7 +20,8 @@ def command(app: App, which: str, everything: bool, scratch: Path | None) -> int
 
     When to use: after a backup, every week, and before you rely on one. It takes the
     archive out to a scratch folder, compares each table's version, schema, files and rows
-    with the manifest, looks through the state, and removes the folder again.
+    with the manifest, looks through the state, and removes the folder again. A name that
+    only backup.remote knows, or the address of a copy, is fetched first.
 
     \b
     If it fails: the backup is not to be relied on. Make a new one with v6 backup, and
@@ -28,7 +29,8 @@ def command(app: App, which: str, everything: bool, scratch: Path | None) -> int
 
     \b
     Exit codes: 0 healthy; 1 degraded: whole, but something was left out, or has no sum
-    beside it; 2 unhealthy; 65 no such backup; 74 no room for the scratch folder.
+    beside it; 2 unhealthy; 65 no such backup; 69 a copy cannot be fetched; 74 no room
+    for the scratch folder.
 
     \b
     Examples:
@@ -36,9 +38,9 @@ def command(app: App, which: str, everything: bool, scratch: Path | None) -> int
       v6 backup verify backup_20261124_163000
       v6 backup verify --all
     """
-    paths = catalogue.chosen(app.home, which, everything=everything)
-    with app.output.live("verifying") as report:
-        found = [verify.verify(path, scratch or app.home.backups, report) for path in paths]
+    into = scratch or app.home.backups
+    with app.output.live("verifying") as report, carrying.chosen(app.home, app.settings.backup, which, into, report, everything) as paths:
+        found = [verify.verify(path, into, report) for path in paths]
     app.output.show(render.verified(found))
     for problem in catalogue.record_all(app.home, found):
         app.output.note(problem)

@@ -9,6 +9,7 @@ from typing import Any
 from v6cli.backup import retention
 from v6cli.backup.catalogue import Described
 from v6cli.backup.compare import Difference
+from v6cli.backup.copies import Copy
 from v6cli.backup.create import Backup
 from v6cli.backup.manifest import LeftOut, Manifest
 from v6cli.backup.retention import Fate
@@ -138,19 +139,56 @@ def _listed(one: Described, now: datetime) -> tuple[Any, ...]:
     return (one.kept.name, age, one.kept.size, len(summary.tables), summary.rows, verified, ", ".join(notes))
 
 
-def pruned(found: list[Fate], keep: float, *, dry_run: bool) -> Table:
+def copies(found: list[Copy], here: set[str], where: str, now: datetime) -> Table:
+    """The copies in their place. ``here`` names the archives of which this home has the backup, too."""
+    columns = (
+        Column("backup"),
+        Column("age", kind="seconds", unit="s"),
+        Column("size", kind="bytes", unit="bytes"),
+        Column("encrypted"),
+        Column("verified", kind="status"),
+        Column("here"),
+        Column("note", wraps=True),
+    )
+    rows = [
+        (
+            one.kept.name,
+            retention.age_of(one.kept, now),
+            one.size,
+            "age" if one.encrypted else "no",
+            "ok" if one.verified else "never",
+            "yes" if one.archive in here else "no",
+            "" if one.whole else "never arrived whole: the next v6 backup sends it again",
+        )
+        for one in found
+    ]
+    total = sum(one.size for one in found)
+    title = f"{count(len(found), 'backup')} in {where}, {bytes_text(total)}"
+    lacking = len(here - {one.archive for one in found if one.whole})
+    notes = [f"{count(lacking, 'backup')} of this home not there: v6 backup sends what is missing"] if lacking else []
+    return Table("v6.backup-copies/1", title, columns, list(rows), notes=notes, empty="no copy yet: v6 backup", as_of=now)
+
+
+def pruned(found: list[Fate], copies: list[Fate], keep: float, *, dry_run: bool) -> Table:
     """What pruning did, or would do."""
     columns = (
         Column("backup"),
+        Column("place"),
         Column("age", kind="seconds", unit="s"),
         Column("size", kind="bytes", unit="bytes"),
         Column("fate", kind="status"),
         Column("why", wraps=True),
     )
     word = "would go" if dry_run else "removed"
-    rows = [(one.kept.name, one.age, one.kept.size, word if one.goes else "kept", one.why or f"older than {keep:g} days") for one in found]
+    rows = [
+        (one.kept.name, place, one.age, one.kept.size, word if one.goes else "kept", one.why or f"older than {keep:g} days")
+        for place, fates in (("here", found), ("copy", copies))
+        for one in fates
+    ]
     gone = [one for one in found if one.goes]
     title = f"{count(len(gone), 'backup')} {word}, {bytes_text(sum(one.kept.size for one in gone))}"
+    if copies:
+        title += f"; of copies, {sum(one.goes for one in copies)}"
     notes = [] if any(one.kept.verified for one in found) or not found else ["none of them was ever verified: v6 backup verify"]
     return Table("v6.backup-prune/1", title, columns, list(rows), notes=notes, empty="no backup yet: v6 backup")
 
