@@ -591,6 +591,21 @@ class App:
             found = carrying.archive_of(self.home, self.settings.backup, wanted, into, report)
             return click.get_current_context().with_resource(found)
 
+    def rehearse(self, kind: str, wanted: str) -> int:
+        """A drill of a restore, shown and recorded; 0 healthy, 1 degraded, 2 unhealthy."""
+        import msgspec
+
+        from v6cli.runbook import restore_drill
+
+        archive = self.archive(wanted, dry_run=False)
+        with self.output.live("restore drill") as report:
+            drill = restore_drill.rehearse(self.home, self.settings, archive, report)
+            asked = self.run(restore_drill.reconciled(drill, lambda: self.gateway("look")))
+        drill = msgspec.structs.replace(drill, findings=[*drill.findings, *asked])
+        self.output.show(restore_drill.table(drill))
+        self.record(kind, drill.code, restore_drill.evidence(drill))
+        return drill.code
+
     @contextlib.contextmanager
     def restoring(self, title: str) -> Iterator[Restore]:
         """A restore of this home, or the way back from one; what it did is shown, however it ends."""

@@ -113,6 +113,7 @@ REGISTRY = (
             Entry("verify", "Prove that a backup can be restored"),
             Entry("prune", "Remove backups that are old enough"),
             Entry("diff", "What changed between two backups"),
+            Entry("drill", "Rehearse a restore, and time it"),
         ),
         default="create",
     ),
