@@ -121,9 +121,14 @@ def test_copies_in_a_folder_are_private_and_checked_by_anybody(home: Home, tmp_p
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "nas").iterdir()} == {0o600}
     summed = subprocess.run(["sha256sum", "-c", f"{made.path.name}.age.sha256"], cwd=tmp_path / "nas", capture_output=True, check=True)
     assert b"OK" in summed.stdout
-    if age := shutil.which("age"):
-        done = subprocess.run([age, "-d", "-i", key[1], f"{made.path.name}.age"], cwd=tmp_path / "nas", capture_output=True, check=True)
-        assert done.stdout == made.path.read_bytes()
+
+
+@pytest.mark.machine
+def test_age_itself_reads_an_encrypted_copy(home: Home, tmp_path: Path, key) -> None:
+    made = back_up(home)
+    carry(home, Backups(remote=str(tmp_path / "nas"), recipient=key[0]))
+    done = subprocess.run(["age", "-d", "-i", key[1], tmp_path / "nas" / f"{made.path.name}.age"], capture_output=True, check=True)
+    assert done.stdout == made.path.read_bytes()
 
 
 def test_a_long_copy_goes_in_parts(server: Server, home: Home, monkeypatch) -> None:
