@@ -435,3 +435,97 @@ def test_one_seed_is_one_trace_in_every_process_and_another_seed_another() -> No
 
     assert trace(7, "1") == trace(7, "2")
     assert trace(8, "1") != trace(7, "1")
+
+
+def test_a_command_waits_for_what_it_runs_and_the_world_goes_on() -> None:
+    world = World(1)
+    said: list[Any] = []
+
+    async def tells(name: str, after: float) -> str:
+        await asyncio.sleep(after)
+        said.append((name, clock.monotonic()))
+        return name
+
+    async def works() -> str:
+        beside = asyncio.create_task(tells("left", 100))
+        waited = asyncio.to_thread(lambda: (clock.pause_blocking(3), said.append(("thread", clock.monotonic()))))
+        await asyncio.gather(waited, tells("beside", 2))
+        assert not beside.done()
+        return "worked"
+
+    def command() -> str:
+        clock.pause_blocking(1)
+        result = asyncio.run(works())
+        clock.pause_blocking(1)
+        return f"{result}, as {os.getpid() == process.pid}, at {clock.monotonic():g}"
+
+    async def act() -> str:
+        nonlocal process
+        process = world.command("command", command, dies_at=lambda _seam: False)
+        other = world.process("other", lambda: tells("other", 1.5))
+        assert os.getpid() not in {process.pid, other.pid} and process.pid != other.pid
+        return str(await process.task)
+
+    process: Any = None
+    assert world.run(act) == "worked, as True, at 5"
+    assert said == [("other", 1.5), ("beside", 3.0), ("thread", 4.0)]
+
+
+@pytest.mark.parametrize("waits", ["itself", "for its loop", "in a thread"])
+def test_a_command_dies_wherever_it_waits_and_is_interrupted_there(waits: str) -> None:
+    done: list[str] = []
+
+    async def long() -> None:
+        try:
+            await asyncio.sleep(9)
+        finally:
+            done.append("loop")
+
+    def command() -> None:
+        try:
+            if waits == "itself":
+                clock.pause_blocking(9)
+            elif waits == "for its loop":
+                asyncio.run(long())
+            else:
+                asyncio.run(asyncio.to_thread(lambda: clock.pause_blocking(9)))
+        except KeyboardInterrupt:
+            done.append("interrupted")
+        finally:
+            done.append("command")
+
+    async def act(end: str) -> list[str]:
+        process = world.command("command", command, dies_at=lambda _seam: False)
+        await asyncio.sleep(1)
+        getattr(process, end)()
+        await asyncio.sleep(20)
+        return list(done)
+
+    world = World(1)
+    assert world.run(lambda: act("kill")) == []
+    done.clear()
+    world = World(1)
+    loop = ["loop"] if waits == "for its loop" else []
+    assert world.run(lambda: act("interrupt")) == [*loop, "interrupted", "command"]
+
+
+def test_a_thread_dies_at_a_seam_with_its_process() -> None:
+    class Shop:
+        @staticmethod
+        def sell() -> None:
+            done.append("sold")
+
+    done: list[str] = []
+
+    async def works() -> None:
+        await asyncio.to_thread(lambda: (clock.pause_blocking(1), Shop.sell(), done.append("after")))
+        done.append("worked")
+
+    async def act() -> bool:
+        process = world.command("command", lambda: asyncio.run(works()), dies_at=lambda seam: seam == "after sell")
+        await asyncio.sleep(5)
+        return process.killed
+
+    world = World(1)
+    world.seam(Shop, "sell")
+    assert world.run(act) and done == ["sold"]

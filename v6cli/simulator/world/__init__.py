@@ -1,7 +1,7 @@
 """The deterministic world: virtual time, connections in memory, processes that can be killed, one seed for everything.
 
 The unmodified client library and the simulated gateway run in it together. ``loop`` is its time, ``pipes`` its network,
-``processes`` its programs, ``files`` what they have open; a `World` plays them.
+``processes`` its programs, ``threads`` what of these may wait, ``files`` what they have open; a `World` plays them.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import heapq
 import weakref
 from collections.abc import Callable, Coroutine
@@ -81,7 +82,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return task
 
     def run_in_executor(self, _executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        """Run ``func`` here and now: with threads the order of things would be the machine's."""
+        """Run ``func`` here and now, and only what it waits for later: with threads the order of things would be the machine's."""
+        process = running()
+        if process is not None and process.can_wait:
+            return process.thread(functools.partial(func, *args))
         future = self.create_future()
         try:
             future.set_result(func(*args))

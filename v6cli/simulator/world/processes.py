@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from v6cli.simulator.world.files import Open
 
 if TYPE_CHECKING:
+    from v6cli.simulator.world.loop import VirtualLoop
     from v6cli.simulator.world.pipes import End, Listener
+    from v6cli.simulator.world.threads import Thread
 
 T = TypeVar("T")
+#: Above the largest pid that a Linux kernel gives.
+_NO_PID = (1 << 22) + 1
 _RUNNING: ContextVar[Process | None] = ContextVar("process of a world", default=None)
 
 
@@ -36,7 +40,7 @@ class Process:
     """One life of a program. Started again, it is another Process.
 
     ``main`` runs in it as a task. ``steps`` counts its turns; it is killed before its turn number ``dies_at_step``, and at a
-    seam for which ``dies_at(name)`` answers True.
+    seam for which ``dies_at(name)`` answers True. ``number`` gives it a ``pid``, which no process of this machine has.
     """
 
     def __init__(
@@ -44,10 +48,12 @@ class Process:
         name: str,
         main: Callable[[], Awaitable[object]],
         *,
+        number: int = 0,
         dies_at_step: int | None = None,
         dies_at: Callable[[str], bool] | None = None,
     ) -> None:
         self.name = name
+        self.pid = _NO_PID + number
         self.alive = True
         self.steps = 0
         self.ends: dict[End, None] = {}
@@ -56,8 +62,9 @@ class Process:
         self.killed = False
         self.dies_at_step = dies_at_step
         self._dies_at = dies_at
+        self.threads: dict[Thread, None] = {}
         self._frozen: list[Any] = []
-        self._loop = asyncio.get_running_loop()
+        self._loop: VirtualLoop = asyncio.get_running_loop()  # type: ignore[assignment]
         context = copy_context()
         context.run(_RUNNING.set, self)
         self.task: asyncio.Task[object] = self._loop.create_task(_run(main), name=name, context=context)
@@ -81,6 +88,39 @@ class Process:
             self.kill()
             self._freeze()
 
+    @property
+    def can_wait(self) -> bool:
+        """Whether its call stacks can be put aside: only where it may die in the middle of one."""
+        return self._dies_at is not None
+
+    def thread(self, act: Callable[[], object]) -> asyncio.Future[Any]:
+        """Run something beside its event loop. Does not return where the process dies in it."""
+        from v6cli.simulator.world.threads import Thread
+
+        future = Thread(self._loop, self, act).begin()
+        if not self.alive:
+            self._freeze()
+        return future
+
+    def current_thread(self) -> Thread | None:
+        """The thread of it that runs now; None in what its event loop calls."""
+        if not self.threads:
+            return None
+        from greenlet import getcurrent
+
+        here = getcurrent()
+        return here if here in self.threads else None
+
+    def terminate(self) -> None:
+        """As SIGTERM to a service, which cancels its work and lets it tidy up."""
+        if self.alive:
+            self.in_its_place(lambda: self._loop.call_soon(self.task.cancel))
+
+    def interrupt(self) -> None:
+        """As ^C, where it is a command."""
+        for thread in list(self.threads)[:1]:
+            self.in_its_place(thread.interrupt)
+
     def kill(self) -> None:
         """As kill -9: it gets no turn any more, and nothing of it is cleaned up but by the kernel."""
         if not self.alive:
@@ -90,9 +130,14 @@ class Process:
 
     def bury(self) -> None:
         """Let go of what was frozen, once nothing it does can matter any more. For the end of a world."""
-        for frozen in self._frozen:
+        from greenlet import getcurrent
+
+        # Threads first: what they were begun in is left behind by them, not the other way round.
+        for frozen in dict.fromkeys([*self.threads, *self._frozen]):
+            frozen.parent = getcurrent()
             with contextlib.suppress(BaseException):
                 self.in_its_place(frozen.throw)
+        self.threads.clear()
         self._frozen.clear()
 
     def in_its_place(self, act: Callable[[], T]) -> T:

@@ -7,18 +7,22 @@ import contextlib
 import functools
 import gc
 import hashlib
+import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from random import Random
 from types import AsyncGeneratorType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from v6cli import clock
 from v6cli.simulator.world import files
 from v6cli.simulator.world.loop import VirtualLoop
 from v6cli.simulator.world.pipes import Network, Weather
 from v6cli.simulator.world.processes import Process, running
+
+if TYPE_CHECKING:
+    from v6cli.simulator.world.threads import Thread
 
 T = TypeVar("T")
 #: A Tuesday, a minute after the open in New York.
@@ -75,9 +79,17 @@ class World:
 
     def process(self, name: str, main: Callable[[], Awaitable[object]], **how: Any) -> Process:
         """Start a program as a process of this world; ``how`` it dies is as `Process` has it."""
-        started = Process(name, main, **how)
+        started = Process(name, main, number=len(self.processes), **how)
         self.processes.append(started)
         return started
+
+    def command(self, name: str, act: Callable[[], object], *, dies_at: Callable[[str], bool]) -> Process:
+        """Start a program that is no event loop but may run some, one after the other, and may wait beside them."""
+
+        async def main() -> object:
+            return await _process().thread(act)
+
+        return self.process(name, main, dies_at=dies_at)
 
     def seam(self, owner: Any, name: str) -> None:
         """Let processes die before and after ``owner.name``, for as long as this world runs: ``before name``, ``after name``."""
@@ -90,7 +102,7 @@ class World:
         loop.create_server = self._listen  # type: ignore[method-assign, assignment]
         loop.create_unix_connection = self._connect_unix  # type: ignore[method-assign, assignment]
         loop.create_unix_server = self._listen_unix  # type: ignore[method-assign, assignment]
-        with clock.replaced(lambda: self._start + loop.now, loop.time, _refuse_to_block), files.watched(), _wrapped(self._seams):
+        with clock.replaced(lambda: self._start + loop.now, loop.time, _wait), files.watched(), _numbered(), _wrapped(self._seams):
             asyncio.set_event_loop(loop)
             try:
                 return loop.run_until_complete(main())
@@ -183,6 +195,40 @@ def _with_seams(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     return act
 
 
-def _refuse_to_block(seconds: float) -> None:
+@contextlib.contextmanager
+def _numbered() -> Iterator[None]:
+    """Within the block each process has its own pid, and what it runs as a whole event loop runs in this one."""
+    really_pid, really_run = os.getpid, asyncio.run
+
+    def getpid() -> int:
+        process = running()
+        return really_pid() if process is None else process.pid
+
+    def run(main: Coroutine[Any, Any, T], **options: Any) -> T:
+        thread = _thread()
+        return really_run(main, **options) if thread is None else thread.run_loop(main)
+
+    os.getpid, asyncio.run = getpid, run
+    try:
+        yield
+    finally:
+        os.getpid, asyncio.run = really_pid, really_run
+
+
+def _process() -> Process:
+    process = running()
+    assert process is not None
+    return process
+
+
+def _thread() -> Thread | None:
+    process = running()
+    return process.current_thread() if process is not None else None
+
+
+def _wait(seconds: float) -> None:
+    if (thread := _thread()) is not None:
+        thread.sleep(seconds)
+        return
     process = running()
     raise Blocked(f"{process.name if process else 'the world'} waits {seconds:g} s without awaiting")
