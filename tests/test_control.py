@@ -130,6 +130,21 @@ def test_a_server_that_closes_leaves_its_callers_with_an_unknown_outcome(path: P
     assert not path.exists()
 
 
+def test_a_server_that_closes_on_a_caller_logs_no_error(path: Path) -> None:
+    problems: list[dict[str, object]] = []
+
+    async def act() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: problems.append(context))
+        async with await control.serve(path, VERBS):
+            asking = asyncio.ensure_future(control.acall(path, "hang", timeout=30))
+            await asyncio.sleep(0.1)
+        with pytest.raises(OutcomeUnknown):
+            await asking
+
+    asyncio.run(act())
+    assert not problems
+
+
 def test_messages_beyond_the_bound_are_refused(path: Path) -> None:
     with pytest.raises(BadInput, match="longer than"):
         asked(path, lambda: control.call(path, "echo", text="x" * control.LONGEST_LINE))

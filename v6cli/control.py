@@ -77,7 +77,9 @@ class Server:
         assert task is not None
         self._tasks.add(task)
         try:
-            with contextlib.suppress(ConnectionError):  # whoever asked has gone: nobody to tell
+            # Whoever asked has gone: nobody to tell. Or this server closes: whoever asked sees the connection end, and a task that
+            # ended as cancelled would be an error in the log of the event loop.
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 _write(writer, await self._answer(reader, writer))
                 await writer.drain()
         finally:
