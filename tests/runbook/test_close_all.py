@@ -12,9 +12,11 @@ import pytest
 
 from v6cli import events, latch, permits
 from v6cli.broker.connection import connect
-from v6cli.errors import BadInput
+from v6cli.broker.ib import ClientIdInUse
+from v6cli.errors import BadInput, OutcomeUnknown, Refused
 from v6cli.home import Home
 from v6cli.latch import TradingState
+from v6cli.models import Order
 from v6cli.runbook import close_all
 from v6cli.settings import builtin
 from v6cli.state import intents, runs
@@ -130,5 +132,28 @@ def test_a_combo_of_somebody_else_that_will_not_go_keeps_its_symbol_from_being_c
         assert spy == {con_id for con_id, one in prepared.gateway.account.holdings.items() if one.contract.symbol == "SPY"}
         assert all("still works (PendingCancel)" in one.why for one in left if one.contract.symbol == "SPY")
         assert not (others := {str(one.contract): one.why for one in left if one.contract.symbol not in {"SPY", "IWM"}}), others
+
+    stage(act)
+
+
+@pytest.mark.parametrize("error", [ClientIdInUse("client id 90 is in use"), Refused("the wrong account"), asyncio.CancelledError()])
+def test_whatever_stops_it_orders_that_may_work_are_named(stage: Any, error: BaseException) -> None:
+    """Their connection may be gone, so that nobody could cancel them."""
+
+    @contextlib.asynccontextmanager
+    async def gateway(_role: str, _client_id: int | None = None) -> Any:
+        raise error
+        yield
+
+    async def act(prepared: Any) -> None:
+        given: dict[str, Any] = {"cap": None, "market": False, "queue": False, "timeout": None, "limits": ()}
+        wish = close_all.wish(prepared.settings.closing, "v6 close-all", **given)
+        closing = close_all.CloseAll(prepared.home, prepared.settings, prepared.state, wish, "run", gateway)
+        with pytest.raises((Refused, asyncio.CancelledError)):
+            await closing.carry_out(events.ignore)
+        stock = next(one.contract for one in prepared.gateway.account.holdings.values() if one.contract.kind == "STK")
+        sent = intents.record(prepared.state, Order("DU1234567", stock, "SELL", 1), "run", 90, 1, "close-all")
+        with pytest.raises(OutcomeUnknown, match=f"may still work: {sent.order_ref}"):
+            await closing.carry_out(events.ignore)
 
     stage(act)

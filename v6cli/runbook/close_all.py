@@ -6,6 +6,7 @@ the trading state, and every other position and order, as it found them. Either 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from math import inf
@@ -205,10 +206,18 @@ class CloseAll:
             raise self._not_finished(f"not finished within {self.wish.how.own.timeout:g} s") from None
         except GatewayUnavailable as error:
             raise self._not_finished(f"not finished: {error.message}") from error
+        except (Refused, asyncio.CancelledError) as error:
+            if self._unsettled():  # such as those that were sent over a connection that is gone
+                raise self._not_finished(error.message if isinstance(error, Refused) else "interrupted") from error
+            raise
+
+    def _unsettled(self) -> list[str]:
+        """References of the orders of this run whose end is not known."""
+        return [one.order_refs[-1] for one in intents.of_run(self._state, self._run) if one.state in {"open", "unknown"}]
 
     def _not_finished(self, why: str) -> OutcomeUnknown:
         """Why it ended early, with the orders of this run whose end is not known."""
-        sent = [one.order_refs[-1] for one in intents.of_run(self._state, self._run) if one.state in {"open", "unknown"}]
+        sent = self._unsettled()
         may = f"these orders may still work: {', '.join(sent)}" if sent else "none of its orders works any more"
         return OutcomeUnknown(f"{why}; {may}", next_step=f"v6 orders, then {self.wish.what} again")
 
