@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -11,31 +12,35 @@ from math import fsum
 from typing import Any
 from unittest.mock import patch
 
-from v6cli import clock, latch
+from v6cli import clock, latch, permits
 from v6cli.broker.ib import Client
 from v6cli.home import Home
 from v6cli.latch import Latch, TradingState
 from v6cli.models import Contract
 from v6cli.permits import Permit
+from v6cli.runbook import halt
 from v6cli.simulator.orders import Order
 from v6cli.simulator.server import Gateway
 from v6cli.simulator.world import Process
 from v6cli.state import intents
 from v6cli.state.database import State
+from v6cli.trading.flatten import Flatten
+from v6cli.trading.holdings import Holdings
 
 PLACE_ORDER = b"3\0"
+STRANGERS = ("stranger",)  # processes that are none of v6's
 #: The longest that positions lag behind what moved them without an execution.
 LAG = timedelta(seconds=25)
 
 
 class Books:
-    """``wrong`` is what was found. Whoever plays tells of permits, of halts whose barrier returned, and when positions were asked for."""
+    """``wrong`` is what was found. Permits, halts whose barrier has returned and questions for positions are heard while v6 works."""
 
     def __init__(self, home: Home, gateway: Gateway) -> None:
         self.wrong: dict[str, None] = {}
         self.orders: dict[int, Order] = {}
         self.permits: dict[str, Permit] = {}
-        self.asked: dict[str, datetime] = {}  # by run
+        self.asked: dict[str, datetime] = {}  # when the positions were asked for that an intent closes
         self.written = 0
         self._home = home
         self._gateway = gateway
@@ -45,6 +50,7 @@ class Books:
         self._about: tuple[Client, Any] | None = None
         self._in_doubt: dict[str, None] = {}  # modified while the link was lost, of which the client had not been told
         self._moved: list[tuple[datetime, int, float]] = []  # by others than v6
+        self._looked: dict[int, datetime] = {}
         self._over: Counter[tuple[str, int]] = Counter()
         gateway.watch = self._judge_alive
         self._add, self._trade = gateway.book.add, gateway.account.trade
@@ -57,8 +63,15 @@ class Books:
 
     @contextmanager
     def hearing(self) -> Iterator[None]:
-        """Hear of each order before it is written, and of each intent that ends."""
-        place, end = Client.place, intents.end
+        """Hear of each order before it is written, of each intent that ends, of permits, halts and questions for positions."""
+        place, end, grant, tighten, look, record = (
+            Client.place,
+            intents.end,
+            permits.grant,
+            halt.tighten,
+            Holdings._look,
+            Flatten._record,
+        )
 
         def placed(client: Client, order_id: int, contract: Any, order: Any) -> None:
             self._about = client, order
@@ -71,7 +84,36 @@ class Books:
             end(state, intent, *how, **more)
             self._judge_intent(intent)
 
-        with patch.object(Client, "place", placed), patch.object(intents, "end", ended):
+        def granted(home: Home, run: str, *how: Any) -> Permit:
+            self.permits[run] = grant(home, run, *how)
+            return self.permits[run]
+
+        def tightened(home: Home, *how: Any) -> Any:
+            done = tighten(home, *how)
+            if not done.kept:
+                self.shut()
+            return done
+
+        async def looks(holdings: Holdings, *how: Any) -> None:
+            began = clock.now()
+            await look(holdings, *how)
+            self._looked[id(holdings)] = began
+
+        def recorded(flatten: Flatten, *how: Any) -> Any:
+            made = record(flatten, *how)
+            self.asked[made.intent] = self._looked[id(flatten._holdings)]
+            return made
+
+        with contextlib.ExitStack() as stack:
+            for owner, name, instead in (
+                (Client, "place", placed),
+                (intents, "end", ended),
+                (permits, "grant", granted),
+                (halt, "tighten", tightened),
+                (Holdings, "_look", looks),
+                (Flatten, "_record", recorded),
+            ):
+                stack.enter_context(patch.object(owner, name, instead))
             yield
 
     # Halts.
@@ -89,7 +131,7 @@ class Books:
 
     def wrote(self, process: Process | None, data: bytes) -> None:
         """Judge what a process writes, at the moment it does."""
-        if process is None or data[4:6] != PLACE_ORDER:
+        if process is None or data[4:6] != PLACE_ORDER or process.name in STRANGERS:
             return
         self.written += 1
         if self._about is None:
@@ -146,17 +188,21 @@ class Books:
         holding = self._gateway.account.holdings.get(contract.con_id)
         before = holding.quantity if holding is not None else 0.0
         realized = self._trade(contract, quantity, price, fee, order_ref)
-        row = self._row("SELECT i.closing, i.run, i.minted FROM attempts a JOIN intents i USING (intent) WHERE a.order_ref = ?", order_ref)
+        row = self._row("SELECT i.closing, i.intent FROM attempts a JOIN intents i USING (intent) WHERE a.order_ref = ?", order_ref)
         if row is None:
             self._moved.append((clock.now(), contract.con_id, quantity))
         elif row[0]:
             over = abs(quantity) if before * quantity >= 0 else max(0.0, abs(quantity) - abs(before))
             self._over[order_ref, contract.con_id] += over
             since = self.asked.get(row[1], clock.now()) - LAG
-            allowed = fsum(abs(moved) for at, con_id, moved in self._moved if con_id == contract.con_id and at >= since)
+            allowed = self.moved(contract.con_id, since)
             if self._over[order_ref, contract.con_id] > allowed:
                 self._note(f"{order_ref} closes, and opened {self._over[order_ref, contract.con_id]:g} of {contract}")
         return realized
+
+    def moved(self, con_id: int, since: datetime) -> float:
+        """How much others than v6 have moved a position since then."""
+        return fsum(abs(moved) for at, known, moved in self._moved if known == con_id and at >= since)
 
     # What is recorded.
 

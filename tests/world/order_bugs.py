@@ -16,6 +16,7 @@ from v6cli.state.database import State
 from v6cli.trading import execution, loop, resolve
 
 Patch = tuple[Any, str, Any]
+Plant = Callable[[], Iterator[Patch]]
 
 
 def _latch_before_token() -> Iterator[Patch]:
@@ -88,7 +89,8 @@ def _cancel_for_an_end() -> Iterator[Patch]:
 
     async def ends(self: execution.Working) -> bool:
         asked = await cancel(self)
-        intents.end(self.desk.state, self.recorded.intent, "cancelled", self.filled)
+        said = self.desk.heard._statuses.get(self.recorded.order_id)
+        intents.end(self.desk.state, self.recorded.intent, "cancelled", said.filled if said else 0.0)
         return asked
 
     yield execution.Working, "cancel", ends
@@ -114,32 +116,33 @@ async def _nothing(*_how: Any) -> None:
     pass
 
 
-def _one(owner: Any, name: str, instead: Any) -> Callable[[], Iterator[Patch]]:
+def one(owner: Any, name: str, instead: Any) -> Plant:
+    """Plant a bug by putting something else in one place."""
     return lambda: iter([(owner, name, instead)])
 
 
 #: What v6 does wrong, and how it is brought to do so.
-BUGS: dict[str, Callable[[], Iterator[Patch]]] = {
+BUGS: dict[str, Plant] = {
     "reads the latch before the token": _latch_before_token,
     "believes a list without its End": _missing_end,
     "records an intent after the send": _record_after_send,
-    "ignores the gateway's midnight": _one(resolve, "_midnight_between", lambda *_: False),
+    "ignores the gateway's midnight": one(resolve, "_midnight_between", lambda *_: False),
     "takes its proof under another client id": _another_id,
     "takes a cancel for an end": _cancel_for_an_end,
-    "ignores claims": _one(intents, "_check_unclaimed", lambda *_: None),
+    "ignores claims": one(intents, "_check_unclaimed", lambda *_: None),
     "takes a held order for dead": _held_for_dead,
-    "lets a permit pass every halt": _one(permits, "void", lambda *_: ""),
-    "leaves its orders working while halted": _one(loop.Trading, "_hold_to_the_latch", _nothing),
+    "lets a permit pass every halt": one(permits, "void", lambda *_: ""),
+    "leaves its orders working while halted": one(loop.Trading, "_hold_to_the_latch", _nothing),
     "takes order ids as the gateway issues them": _ids_of_the_gateway,
-    "believes a gateway that has lost IB": _one(connection.Connection, "must_reach_ib", _nothing),
-    "leaves to others what a dead close left": _one(loop.Trading, "_settle_what_others_leave", _nothing),
+    "believes a gateway that has lost IB": one(connection.Connection, "must_reach_ib", _nothing),
+    "leaves to others what a dead close left": one(loop.Trading, "_settle_what_others_leave", _nothing),
 }
 
 
 @contextmanager
-def planted(bug: str) -> Iterator[None]:
-    """Within the block v6 has ``bug``; none for an empty name."""
-    patches = [patch.object(*each) for each in BUGS[bug]()] if bug else []
+def planted(plant: Plant) -> Iterator[None]:
+    """Within the block v6 has this bug."""
+    patches = [patch.object(*each) for each in plant()]
     for each in patches:
         each.start()
     try:

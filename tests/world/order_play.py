@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from v6cli.errors import BadConfiguration, Refused, V6Error
 from v6cli.home import Home
 from v6cli.latch import TradingState
 from v6cli.models import Contract, Leg, Order
-from v6cli.runbook import halt
+from v6cli.runbook import halt, service
 from v6cli.settings import Settings
 from v6cli.simulator.server import Gateway
 from v6cli.simulator.world import START, Process, World
@@ -28,8 +29,9 @@ from v6cli.state.database import State, open_state
 from v6cli.trading.loop import SERVICE, Trading
 
 from . import bugs
-from .closer import Closer
+from .console import Console, Typed
 from .faults import STATES, drawn
+from .machine import Machine
 from .order_books import Books
 from .play import PORT, Outcome, scenario_of
 
@@ -41,6 +43,9 @@ HELD_WITHIN = 90.0
 CONVERGENCE = 600.0
 BEFORE_MIDNIGHT = datetime(2026, 11, 25, 4, 59, tzinfo=UTC)
 SEAMS = tuple(f"{side} {name}" for name in ("record", "claim_close", "end", "place", "tighten") for side in ("before", "after"))
+
+#: What v6 says where it refuses something.
+REFUSALS = {"Halted": "trading state ", "void permit": "is void", "Claimed": ": the order v6-", "Stale": "has ended since the positions"}
 
 
 class Ask(Struct, frozen=True):
@@ -72,7 +77,7 @@ def draw(chance: Random) -> list[Ask]:
 def play(seed: int, home: Home, *, keep: bool = False) -> tuple[Outcome, World]:
     """Play the schedule of ``seed`` in ``home``, in which nothing has happened yet."""
     played = _Play(seed, home, keep=keep)
-    with bugs.of_the_gateway() as found:
+    with bugs.of_the_gateway() as found, played.console.open():
         played.world.run(played.run)
     played.books.close()
     wrong = [*played.books.wrong, *found]
@@ -96,7 +101,7 @@ class _Play:
         self._asks = sorted([*draw(self.world.chance("asks")), *resting], key=lambda ask: ask.at)
         self._death = ""
         self._trading: Process
-        self._closers = 0
+        self.console = Console(self.world, home, _quick(self._settings), Machine(self.world, self._start), self._dies_at)
         self._asking: list[asyncio.Task[None]] = []
         self._yesterday: list[Contract] = []
         weather, chance = self.world.weather, self.world.chance("weather")
@@ -134,12 +139,13 @@ class _Play:
 
     # Who plays.
 
-    def _start(self) -> None:
-        self._trading = self.world.process("trading", self._trade, dies_at=self._dies_at)
+    def _start(self) -> Process:
+        self._trading = self.world.process(SERVICE, self._trade, dies_at=self._dies_at)
+        return self._trading
 
     async def _trade(self) -> None:
         with open_state(self._home) as state:
-            await Trading(self._home, self._settings, state).run()
+            await service._until_stopped(Trading(self._home, self._settings, state).run)
 
     async def _operator(self) -> None:
         for ask in self._asks:
@@ -185,10 +191,8 @@ class _Play:
     async def _halt(self, state: TradingState) -> None:
         async def tightens() -> None:
             assert not halt.tighten(self._home, state, "something is wrong", "ann", lambda: "").kept
-            self.books.shut()
             self.met[state.value] += 1
 
-        await asyncio.sleep(0.001)  # the name of a halt is its moment and its process, and here all processes are one
         process = self.world.process("halt", tightens, dies_at=self._dies_at)
         while process.alive:
             await asyncio.sleep(0.001)
@@ -197,15 +201,19 @@ class _Play:
     async def _closes(self) -> None:
         for at in sorted(self._chance.uniform(0, TROUBLE) for _ in range(self._chance.choice([0, 2, 4, 6]))):
             await self._until(at)
-            self._close()
+            which = self._chance.choice([*("SPY", "QQQ", "IWM"), *(str(one.con_id) for one in self._held)])
+            typed = self.console.type("close", which, "--yes", *self._chance.choice([(), (), ("--market",)]))
+            typed.process.task.add_done_callback(functools.partial(self._closed, typed))
 
-    def _close(self) -> Process:
-        self._closers += 1
-        closer = Closer(
-            self._home, self._settings, self.books, self.world.chance(f"close {self._closers}"), self._baseline, self._price, self._counted
-        )
-        self._closing = self.world.process("close", closer.run, dies_at=self._dies_at)
-        return self._closing
+    def _closed(self, typed: Typed, _task: object) -> None:
+        if typed.process.killed:
+            return
+        if typed.code is None:
+            self._wrong(f"v6 {' '.join(typed.words)} ended with {typed.process.task.exception()!r}")
+        elif not typed.code:
+            self.met["closed"] += 1
+        elif typed.error is not None:
+            self._count(typed.error, f"{typed.error.message} {typed.whys}")
 
     # What befalls them.
 
@@ -302,11 +310,12 @@ class _Play:
         return "" if said["ending"] == "filled" else f"an entry ended as {said}"
 
     async def _judge_blocked(self, state: State) -> None:
-        """What nobody can say any more stays so, and keeps everything off its contract."""
+        """What nobody can say any more stays so, and keeps everything off its contract, until a close has seen that it works no more."""
         unknown = [one for one in intents.unsettled(state) if one.state == "unknown"]
         if len([one for one in unknown if one.order.contract in self._yesterday]) < len(self._yesterday):
             self._wrong("an intent of yesterday is taken for known")
-        for intent in unknown:
+        released = {intent for (intent,) in state.rows("SELECT intent FROM claims WHERE released")}
+        for intent in [one for one in unknown if one.intent not in released]:
             try:
                 await self._execute(msgspec.structs.replace(intent.order, quantity=1))
             except Refused as error:
@@ -348,18 +357,15 @@ class _Play:
         try:
             yield
         except V6Error as error:
-            kind = type(error).__name__
-            if error.message.startswith("trading state "):
-                kind = "Halted"
-            elif error.message.startswith("the permit of "):
-                kind = "void permit"
-            elif "on contract" in error.message and " is " in error.message and ": the order" in error.message:
-                kind = "Claimed"
-            self.met[kind] += 1
-            if kind == "V6Error":
-                self._wrong(f"{what}: {error.message}")
+            self._count(error, error.message)
         else:
             self.met[what] += 1
+
+    def _count(self, error: V6Error, text: str) -> None:
+        for kind, words in REFUSALS.items():
+            self.met[kind] += words in text
+        if type(error) is V6Error:
+            self._wrong(f"{error.message}")
 
     def _wrong(self, what: str) -> None:
         self.books.wrong[what] = None
@@ -368,3 +374,8 @@ class _Play:
 def _paced(own: Settings, share: int) -> Settings:
     """With a small share a message waits for its turn, and much can happen meanwhile."""
     return msgspec.structs.replace(own, messages=msgspec.structs.replace(own.messages, trading=share))
+
+
+def _quick(own: Settings) -> Settings:
+    """Closing with short rests at each price: less of a schedule is waiting."""
+    return msgspec.structs.replace(own, closing=msgspec.structs.replace(own.closing, dwell=1.0, steps=2, timeout=60.0))

@@ -20,7 +20,7 @@ TO_MEET = [
     *DRAWS,
     *(f"dies {seam}" for seam in SEAMS),
     *("dies at a turn", "HALTED", "REDUCING", "open since yesterday", "asked", "cancelled", "closed"),
-    *("Halted", "Claimed", "Stale", "void permit"),
+    *("Halted", "Claimed", "void permit"),
 ]
 #: One seed in so many is played twice.
 TWICE = 20
@@ -45,7 +45,7 @@ def test_v6s_orders_keep_its_promises_whatever_befalls(homes: Homes, seed: int, 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("bug", [pytest.param(bug, marks=pytest.mark.long if bug in RARE else ()) for bug in BUGS])
 def test_a_bug_planted_in_v6_is_found(bug: str, homes: Homes) -> None:
-    with planted(bug):
+    with planted(BUGS[bug]):
         assert any(_wrong(seed, homes) for seed in range(MOST_SEEDS)), f"{MOST_SEEDS} seeds do not find a v6 that {bug}"
 
 

@@ -49,7 +49,7 @@ def watched() -> Iterator[None]:
     """Note what the processes of a world open and close."""
     from v6cli.simulator.world.processes import running
 
-    really_open, really_close, really_connect = os.open, os.close, sqlite3.connect
+    really_open, really_close, really_file, really_connect = os.open, os.close, os.fdopen, sqlite3.connect
 
     def open_(*args: Any, **options: Any) -> int:
         descriptor = really_open(*args, **options)
@@ -62,14 +62,20 @@ def watched() -> Iterator[None]:
             process.open.descriptors.pop(descriptor, None)
         really_close(descriptor)
 
+    def fdopen(descriptor: int, *args: Any, **options: Any) -> Any:
+        """From here on the file object closes it, and nobody dies before it does: nothing is awaited meanwhile."""
+        if (process := running()) is not None:
+            process.open.descriptors.pop(descriptor, None)
+        return really_file(descriptor, *args, **options)
+
     def connect(*args: Any, **options: Any) -> sqlite3.Connection:
         connection: sqlite3.Connection = really_connect(*args, **options)
         if (process := running()) is not None:
             process.open.databases.append(connection)
         return connection
 
-    os.open, os.close, sqlite3.connect = open_, close, connect  # type: ignore[assignment]
+    os.open, os.close, os.fdopen, sqlite3.connect = open_, close, fdopen, connect  # type: ignore[assignment]
     try:
         yield
     finally:
-        os.open, os.close, sqlite3.connect = really_open, really_close, really_connect
+        os.open, os.close, os.fdopen, sqlite3.connect = really_open, really_close, really_file, really_connect

@@ -101,6 +101,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
         timer._scheduled = True  # type: ignore[attr-defined]
         return timer
 
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
+        """Of the process whose turn it is."""
+        process = running()
+        assert process is not None
+        process.handlers[sig] = functools.partial(self.call_soon, callback, *args)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        process = running()
+        return process is not None and process.handlers.pop(sig, None) is not None
+
     def _call_soon(self, callback: Callable[..., Any], args: Any, context: Context | None) -> asyncio.Handle:
         handle = _OfAProcess(callback, args, self, context)
         self._ready.append(handle)  # type: ignore[attr-defined]

@@ -63,6 +63,7 @@ class Process:
         self.dies_at_step = dies_at_step
         self._dies_at = dies_at
         self.threads: dict[Thread, None] = {}
+        self.handlers: dict[int, Callable[[], object]] = {}  # of signals
         self._frozen: list[Any] = []
         self._loop: VirtualLoop = asyncio.get_running_loop()  # type: ignore[assignment]
         context = copy_context()
@@ -111,10 +112,13 @@ class Process:
         here = getcurrent()
         return here if here in self.threads else None
 
-    def terminate(self) -> None:
-        """As SIGTERM to a service, which cancels its work and lets it tidy up."""
-        if self.alive:
-            self.in_its_place(lambda: self._loop.call_soon(self.task.cancel))
+    def signal(self, number: int) -> None:
+        """Have a signal arrive: what handles it is called, else the process is dead."""
+        handler = self.handlers.get(number)
+        if handler is None:
+            self.kill()
+        elif self.alive:
+            self.in_its_place(handler)
 
     def interrupt(self) -> None:
         """As ^C, where it is a command."""

@@ -59,6 +59,7 @@ class Thread(greenlet):  # type: ignore[misc]
         finally:
             if self._process.alive and (left := self._left()):
                 self._until_done(_ended(left))
+            self._process.handlers.clear()
 
     def interrupt(self) -> None:
         """As ^C does."""
@@ -70,8 +71,8 @@ class Thread(greenlet):  # type: ignore[misc]
         self._running = task = self._loop.create_task(main)
         self.wait(task.add_done_callback)
         self._running = None
-        if self._interrupted and task.cancelled():
-            self._interrupted = False
+        interrupted, self._interrupted = self._interrupted, False
+        if interrupted and task.cancelled():
             raise KeyboardInterrupt
         return task.result()
 

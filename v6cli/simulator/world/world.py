@@ -7,6 +7,7 @@ import contextlib
 import functools
 import gc
 import hashlib
+import inspect
 import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -182,6 +183,19 @@ def _wrapped(seams: list[tuple[Any, str]]) -> Iterator[None]:
 
 
 def _with_seams(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def act_and_wait(*args: Any, **options: Any) -> Any:
+        process = running()
+        if process is None:
+            return await original(*args, **options)
+        process.seam(f"before {name}")
+        result = await original(*args, **options)
+        process.seam(f"after {name}")
+        return result
+
+    if inspect.iscoroutinefunction(original):
+        return act_and_wait
+
     @functools.wraps(original)
     def act(*args: Any, **options: Any) -> Any:
         process = running()

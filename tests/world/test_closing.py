@@ -1,0 +1,95 @@
+"""Halts, closings and shutdowns as an operator types them, against everything that can befall them.
+
+What each says at its end is held against the gateway's books: flat is flat, what is left is named, and what is proven is so.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+
+from v6cli.home import Home
+
+from .closing_acts import REFUSALS
+from .closing_bugs import BUGS
+from .closing_play import SEAMS, play
+from .faults import DRAWS
+from .order_bugs import planted
+
+Homes = Callable[[], AbstractContextManager[Home]]
+
+#: What the whole run must have met, or its green says less than it seems to.
+TO_MEET = [
+    *DRAWS,
+    *(f"dies {seam}" for seam in SEAMS),
+    *(f"close-all {code}" for code in (0, 69, 75, 77, 130)),
+    *(f"shutdown {code}" for code in (0, 75)),
+    *("close 0", "close 75", "halt 0", "reduce-only 0", "flat", "left", "not finished", "resumed", "asked", "stranger", "^C"),
+    *("open since yesterday", "dies at a turn", "services: deaf", "services: answers", "services: lives"),
+    *REFUSALS,
+]
+#: One seed in so many is played twice.
+TWICE = 20
+MOST_SEEDS = 200
+#: Bugs that few seeds meet.
+RARE = {"lets two orders claim one position", "takes the proof of a shutdown under another client id"}
+
+
+@pytest.mark.seeds(120, 20000)
+def test_what_is_closed_is_closed_and_what_is_proven_is_so(homes: Homes, seed: int, record_property) -> None:
+    with homes() as home:
+        outcome, _ = play(seed, home)
+    record_property("to meet", TO_MEET)
+    record_property("met", sorted(name for name, times in outcome.met.items() if times))
+    assert not outcome.wrong
+    if seed % TWICE == 0:
+        with homes() as home:
+            again, _ = play(seed, home)
+        assert again.trace == outcome.trace, first_difference(seed, homes)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("bug", [pytest.param(bug, marks=pytest.mark.long if bug in RARE else ()) for bug in BUGS])
+def test_a_bug_planted_in_closing_is_found(bug: str, homes: Homes) -> None:
+    assert seeds_needed(bug, 1, homes), f"{MOST_SEEDS} seeds do not find a v6 that {bug}"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("bug", BUGS)
+def test_how_many_seeds_a_bug_planted_in_closing_needs(bug: str, homes: Homes, record_property) -> None:
+    """Printed at the end: the median of five times."""
+    needed = seeds_needed(bug, 5, homes)
+    assert needed
+    record_property("figure", f"a v6 that {bug}: found by {statistics.median(needed):g} seeds (median)")
+
+
+def seeds_needed(bug: str, times: int, homes: Homes) -> list[int]:
+    """How many seeds it took to find ``bug``, so many times over."""
+    needed: list[int] = []
+    since = 0
+    with planted(BUGS[bug]):
+        for seed in range(times * MOST_SEEDS):
+            with homes() as home:
+                wrong = play(seed, home)[0].wrong
+            if wrong:
+                needed.append(seed + 1 - since)
+                since = seed + 1
+                if len(needed) == times:
+                    break
+    return needed
+
+
+def first_difference(seed: int, homes: Homes) -> str:
+    """Where two runs of one seed part."""
+    pieces = []
+    for _ in range(2):
+        with homes() as home:
+            pieces.append(play(seed, home, keep=True)[1].pieces)
+    for number, (left, right) in enumerate(zip(*pieces, strict=False)):
+        if left != right:
+            return f"event {number}: {left!r}, the second time {right!r}"
+    return f"{len(pieces[0])} events, the second time {len(pieces[1])}"
