@@ -8,6 +8,7 @@ from v6cli import clock, locks
 from v6cli.broker.codes import Meaning
 from v6cli.broker.ib import Client, ClientIdInUse
 from v6cli.broker.pacing import TokenBucket
+from v6cli.broker.together import Together
 from v6cli.errors import CannotWrite, GatewayUnavailable, Refused
 from v6cli.events import Note, Report
 from v6cli.home import Home
@@ -30,6 +31,7 @@ class Connection:
         self._share = share
         self._farms_down: dict[str, None] = {}
         self._link_lost = False
+        self._proof = Together(self._prove_that_it_reaches_ib)
         self.losses = 0  # how often the gateway said that it lost IB, or has it again
         for request, meaning, text in client.messages:
             self._hear(request, meaning, text)
@@ -58,7 +60,14 @@ class Connection:
         return not self._link_lost and await self.client.reaches_ib()
 
     async def must_reach_ib(self) -> None:
-        """Raise GatewayUnavailable where the gateway's word is not IB's of this account: it answers from memory, or for others."""
+        """Raise GatewayUnavailable where the gateway's word is not IB's of this account: it answers from memory, or for others.
+
+        It is asked after this call, once for all who wait at the same time: a flatten that moves many orders would spend most of its
+        messages on asking for each.
+        """
+        await self._proof.done()
+
+    async def _prove_that_it_reaches_ib(self) -> None:
         if not await self.reaches_ib():
             raise GatewayUnavailable("the gateway has lost its connection to IB: what it says of account and orders may be old")
         managed = await self.client.managed_accounts()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
+
 from msgspec import Struct
 
 from v6cli import clock
@@ -34,6 +37,7 @@ class Directory:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._known: dict[tuple[object, ...], Details] = {}
+        self._asking: defaultdict[tuple[object, ...], asyncio.Lock] = defaultdict(asyncio.Lock)
         self._silent_until = 0.0
 
     async def details(self, own: Contract) -> Details:
@@ -43,14 +47,20 @@ class Directory:
         """
         key = (clock.now().date(), own.symbol, own.trading_class, own.expiry) if own.is_option else (clock.now().date(), own.con_id)
         if key not in self._known:
-            if clock.monotonic() < self._silent_until:
-                return Details()
-            self._known = {known: details for known, details in self._known.items() if known[0] == key[0]}
-            try:
-                self._known[key] = await self._ask(own)
-            except NoAnswer:
-                self._silent_until = clock.monotonic() + ASK_AGAIN
-                return Details()
+            async with self._asking[key]:  # who asks for the same meanwhile takes the answer of the first
+                if key not in self._known:
+                    return await self._learn(key, own)
+        return self._known[key]
+
+    async def _learn(self, key: tuple[object, ...], own: Contract) -> Details:
+        if clock.monotonic() < self._silent_until:
+            return Details()
+        self._known = {known: details for known, details in self._known.items() if known[0] == key[0]}
+        try:
+            self._known[key] = await self._ask(own)
+        except NoAnswer:
+            self._silent_until = clock.monotonic() + ASK_AGAIN
+            return Details()
         return self._known[key]
 
     async def _ask(self, own: Contract) -> Details:
