@@ -310,13 +310,13 @@ class App:
             self.home_if_any()  # who becomes another user forks, which no event loop outlives
         return asyncio.run(work)
 
-    def run_until_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+    def run_until_stopped(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """As ``run``; whoever asks the process to end, or closes its terminal, lets it tidy up as ^C does."""
         import asyncio
         import signal
 
         async def stoppable() -> T:
-            task = asyncio.ensure_future(work)
+            task = asyncio.ensure_future(work())
             for number in (signal.SIGTERM, signal.SIGHUP):
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
             return await task
@@ -396,7 +396,7 @@ class App:
         """Carry it out, its steps shown as they go, then what came of them and where that is kept."""
         try:
             with self.output.live("Emergency shutdown") as report:
-                self.run_until_stopped(shutdown.carry_out(report))
+                self.run_until_stopped(lambda: shutdown.carry_out(report))
         except KeyboardInterrupt:
             self.output.note(shutdown.said_of_interruption())
             raise
@@ -568,7 +568,7 @@ class App:
         from v6cli.runbook import close_tables, sync
 
         with self.output.live(closing.wish.what) as report:
-            left = self.run_until_stopped(closing.carry_out(report))
+            left = self.run_until_stopped(lambda: closing.carry_out(report))
             self.record(closing.wish.how.purpose, close_tables.code(left), close_tables.evidence(left))
             try:
                 closing.end()
