@@ -28,20 +28,21 @@ def command(app: App, which: str, only: tuple[str, ...], config: bool, no_start:
     backup.remote knows, or the address of a copy, is fetched first, and decrypted.
 
     \b
-    Steps: see that the lake can be exchanged; take the backup out beside it, checking
-    every sum, and open every table; show what changes; ask; reduce-only; stop all
-    services; back up what is there; exchange the two lakes; unite the state; sync with IB;
-    start the services. The lake from before is kept until --discard.
+    Steps: see that the lake can be exchanged; take the backup out beside it,
+    checking every sum, and open every table; show what changes; ask; reduce-only;
+    stop all services; back up what is there; exchange the two lakes; unite the
+    state; sync with IB; start the services. The lake from before is kept until
+    --discard.
 
     \b
     If it fails: before it has asked, nothing has changed. After that the next v6 says
     how far it came: --continue goes on from there, --rollback goes back.
 
     \b
-    Exit codes: 0; 65 not to be restored; 69 restored, not reconciled, a service did not
-    start, or a copy cannot be fetched; 74 no room, cannot write; 75 a service did not stop; 77 declined, another
-    account, or the lake cannot be exchanged; 78 unfinished, and its record is unreadable,
-    or no key opens the copy.
+    Exit codes: 0; 65 not to be restored; 69 restored, but not reconciled, or a
+    service did not start, or a copy cannot be fetched; 74 no room, cannot write;
+    75 a service did not stop; 77 declined, another account, or the lake cannot be
+    exchanged; 78 unfinished, and its record is unreadable, or no key opens the copy.
 
     \b
     Examples:

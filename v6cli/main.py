@@ -153,17 +153,15 @@ class LazyGroup(Shared, click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Let the bare name of the group, with whatever options, be its default command."""
+        return super().parse_args(ctx, args if ctx.resilient_parsing else self.with_default(args))
+
+    def with_default(self, args: list[str]) -> list[str]:
+        """The words with the default command before them, where they name none."""
         named = any(word in self.entries for word in args)
         asked_for_help = any(word in {"-h", "--help"} for word in args)
-        if (
-            self.default
-            and not named
-            and not asked_for_help
-            and not ctx.resilient_parsing
-            and all(word.startswith("-") for word in args[:1])
-        ):
-            args = [self.default, *args]
-        return super().parse_args(ctx, args)
+        if self.default and not named and not asked_for_help and all(word.startswith("-") for word in args[:1]):
+            return [self.default, *args]
+        return args
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.entries)

@@ -30,8 +30,9 @@ def command(app: App, include_secrets: bool, dry_run: bool) -> None:
     arrive leaves the backup as it is; the next v6 backup sends what is missing.
 
     \b
-    Exit codes: 0; 69 made, but a table is missing in it, or its copy did not arrive; 74 no
-    room, or cannot write; 77 another backup runs; 78 made, but backup.remote cannot be used.
+    Exit codes: 0; 69 made, but a table is missing in it, or its copy did not
+    arrive; 74 no room, or cannot write; 77 another backup runs; 78 made, but
+    backup.remote cannot be used.
 
     \b
     Examples:

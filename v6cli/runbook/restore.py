@@ -212,7 +212,7 @@ class Restore:
             raise Refused(f"{restoration.UNFINISHED}: {found.archive}", next_step=restoration.NEXT)
         raise Refused(
             f"the lake from before the restore of {Path(found.archive).name} is still kept",
-            next_step="v6 restore --discard lets it go, v6 restore --rollback brings it back",
+            next_step="v6 restore --discard, or v6 restore --rollback",
         )
 
     def _fresh_folder(self) -> Path:

@@ -49,7 +49,7 @@ def title(how: End, own: Restoration) -> str:
 
 def still_kept(own: Restoration, home: Home) -> str:
     """Where the earlier lake is, and how it comes back."""
-    return f"the lake from before is kept in {own.folder(home)}: v6 restore --rollback brings it back, v6 restore --discard lets it go"
+    return f"the lake from before is kept in {own.folder(home)}; to bring it back: v6 restore --rollback"
 
 
 def _row(one: Row) -> tuple[Any, ...]:
