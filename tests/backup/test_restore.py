@@ -459,6 +459,32 @@ def test_a_lake_behind_a_link_is_refused_before_anything_stops(later) -> None:
         assert it.done == []
 
 
+@pytest.mark.parametrize("phase", ["begun", "exchanging", "back"])
+def test_the_lakes_never_change_places_under_somebody_who_writes(later, monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
+    """Half of his commit would be in either lake."""
+    home, archive, then, now = later
+    monkeypatch.setattr(restore, "WAIT_FOR_WRITERS", 0.1)
+    if phase == "begun":
+        with restoring(home) as it, it.staged(Wish(archive)) as staged:
+            it.begin(staged, Wish(archive))
+    elif phase == "exchanging":
+        with monkeypatch.context() as killing:
+            killing.setattr(exchange, "exchange", lambda *_: (_ for _ in ()).throw(Killed()))
+            killing.setattr(exchange, "check_place", lambda *_: None)
+            with pytest.raises(Killed):
+                run(home, Wish(archive))
+    else:
+        run(home, Wish(archive))
+    how: restore.End = "rollback" if phase == "back" else "continue"
+    before = rows(home.lake)
+    with tables.hold_writers(home.lake, "sync r9", 1.0), restoring(home) as it, pytest.raises(Refused, match="sync r9"):
+        it.end(how, restore.last(home, how))
+    assert rows(home.lake) == before
+    with restoring(home) as it:
+        it.end(how, restore.last(home, how))
+    assert rows(home.lake) == (now if phase == "back" else then)
+
+
 def test_a_lake_that_is_missing_or_torn_comes_back(later) -> None:
     home, archive, then, _ = later
     shutil.rmtree(home.lake)

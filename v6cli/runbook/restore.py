@@ -175,9 +175,7 @@ class Restore:
                 self._take_out_again(own)
             self._reduce(f"restore of {Path(own.archive).name}")
             self._stop_everything()
-            with tables.hold_writers(private_folder(self.home.lake), "v6 restore", WAIT_FOR_WRITERS):
-                own = self._save(own)
-                own = self._exchange(own)
+            own = self._exchange(self._save(own))
         elif own.phase == "exchanging":
             self._stop_everything()
             own = self._exchange(own)
@@ -194,7 +192,7 @@ class Restore:
         own = restoration.keep(self.home, own.at("rolling back"))
         folder = own.folder(self.home)
         if own.came is not None and exchange.identity(self.home.lake) == own.came:
-            with self._step("exchange", "the earlier lake is back in its place"):
+            with self._step("exchange", "the earlier lake is back in its place"), self._nobody_writes():
                 self._swap(folder)
             self._give_settings_back(own)
         else:
@@ -256,7 +254,7 @@ class Restore:
     def _exchange(self, own: Restoration) -> Restoration:
         """Let the staged lake take the place of the one there is. Done twice, it is done once."""
         staged = own.folder(self.home) / names.LAKE
-        with self._step("exchange", "the restored lake is in its place"):
+        with self._step("exchange", "the restored lake is in its place"), self._nobody_writes():
             if own.phase == "begun":
                 if own.only:
                     self._complete(staged, own)
@@ -267,6 +265,10 @@ class Restore:
             if exchange.identity(self.home.lake) != own.came:
                 self._swap(own.folder(self.home))
             return restoration.keep(self.home, own.at("exchanged"))
+
+    def _nobody_writes(self) -> contextlib.AbstractContextManager[None]:
+        """Keep writers out: one works by path, and would leave the one half of a commit in either lake. Raises Refused naming who writes."""
+        return tables.hold_writers(private_folder(self.home.lake), "v6 restore", WAIT_FOR_WRITERS)
 
     def _swap(self, folder: Path) -> None:
         with self._disk(self.home.lake):
