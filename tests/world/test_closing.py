@@ -6,20 +6,15 @@ What each says at its end is held against the gateway's books: flat is flat, wha
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 import pytest
-
-from v6cli.home import Home
 
 from .closing_acts import REFUSALS
 from .closing_bugs import BUGS
 from .closing_play import SEAMS, play
 from .faults import DRAWS
 from .order_bugs import planted
-
-Homes = Callable[[], AbstractContextManager[Home]]
+from .schedule import Homes, check
 
 #: What the whole run must have met, or its green says less than it seems to.
 TO_MEET = [
@@ -31,8 +26,6 @@ TO_MEET = [
     *("open since yesterday", "dies at a turn", "services: deaf", "services: answers", "services: lives"),
     *REFUSALS,
 ]
-#: One seed in so many is played twice.
-TWICE = 20
 MOST_SEEDS = 200
 #: Bugs that few seeds meet.
 RARE = {"lets two orders claim one position", "takes the proof of a shutdown under another client id"}
@@ -40,15 +33,7 @@ RARE = {"lets two orders claim one position", "takes the proof of a shutdown und
 
 @pytest.mark.seeds(120, 20000)
 def test_what_is_closed_is_closed_and_what_is_proven_is_so(homes: Homes, seed: int, record_property) -> None:
-    with homes() as home:
-        outcome, _ = play(seed, home)
-    record_property("to meet", TO_MEET)
-    record_property("met", sorted(name for name, times in outcome.met.items() if times))
-    assert not outcome.wrong
-    if seed % TWICE == 0:
-        with homes() as home:
-            again, _ = play(seed, home)
-        assert again.trace == outcome.trace, first_difference(seed, homes)
+    check(play, seed, homes, TO_MEET, record_property)
 
 
 @pytest.mark.timeout(1800)
@@ -81,15 +66,3 @@ def seeds_needed(bug: str, times: int, homes: Homes) -> list[int]:
                 if len(needed) == times:
                     break
     return needed
-
-
-def first_difference(seed: int, homes: Homes) -> str:
-    """Where two runs of one seed part."""
-    pieces = []
-    for _ in range(2):
-        with homes() as home:
-            pieces.append(play(seed, home, keep=True)[1].pieces)
-    for number, (left, right) in enumerate(zip(*pieces, strict=False)):
-        if left != right:
-            return f"event {number}: {left!r}, the second time {right!r}"
-    return f"{len(pieces[0])} events, the second time {len(pieces[1])}"
