@@ -35,15 +35,15 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
     """
     wish = close_all.wish(app.settings.closing, "v6 close", position=position, **how)
     if dry_run:
-        app.show_plan(app.closing(wish))
+        app.emergencies.show_plan(app.emergencies.closing(wish))
         return
     with app.journaled():
         app.say_where()
-        closing = app.closing(wish)
-        app.show_plan(closing)
+        closing = app.emergencies.closing(wish)
+        app.emergencies.show_plan(closing)
         closing.agree(app.output.ask, yes=yes, typed=account)
         closing.begin(app.state, app.run_of_this)
         closing.permit()
-        left = app.close_positions(closing)
+        left = app.emergencies.close_positions(closing)
         app.output.show(close_tables.left_table(left, wish.what))
         close_tables.check_flat(left, wish.what)

@@ -45,17 +45,17 @@ def command(app: App, symbol: str, strategy: str, account: str, yes: bool, dry_r
     """
     wish = close_all.wish(app.settings_in_need.closing, "v6 close-all", symbol=symbol, strategy=strategy, **how)
     if dry_run:
-        app.show_plan(app.closing(wish))
+        app.emergencies.show_plan(app.emergencies.closing(wish))
         return
-    with app.typed_instead(wish):
+    with app.emergencies.typed_instead(wish):
         halt.tighten(app.home, TradingState.REDUCING, wish.what, app.operator, app.silence)
         app.output.note(halt.said(latch.read(app.home)))
         with app.journaled(emergency=True):
             app.say_where(emergency=True)
-            closing = app.closing(wish)
-            app.show_plan(closing)
+            closing = app.emergencies.closing(wish)
+            app.emergencies.show_plan(closing)
             app.check_recordable()
             closing.agree(app.output.ask, yes=yes, typed=account)
             with app.alone("close-all"):
-                app.flatten(closing)
+                app.emergencies.flatten(closing)
     app.output.note(close_all.NEXT)

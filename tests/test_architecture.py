@@ -24,6 +24,7 @@ FLOORS = [
     {"trading", "scheduler", "health", "install"},
     {"runbook", "dashboard", "drills"},
     {"console"},
+    {"emergencies"},
     {"app"},
     {"options", "completion"},
     {"main"},

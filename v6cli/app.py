@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from v6cli import settings as settings_module
     from v6cli.broker.connection import Connection
+    from v6cli.emergencies import Emergencies
     from v6cli.health.gather import Facts
     from v6cli.home import Home
     from v6cli.latch import Latch
@@ -27,15 +28,11 @@ if TYPE_CHECKING:
     from v6cli.models import WorkingOrder
     from v6cli.procedure import Fix, Outcome, Procedure
     from v6cli.results import Result
-    from v6cli.runbook.close_all import CloseAll
-    from v6cli.runbook.close_all import Wish as WishToClose
     from v6cli.runbook.restore import Restore
-    from v6cli.runbook.shutdown import Latched, Shutdown, Wish
     from v6cli.services.backend import Backend
     from v6cli.state.database import State
     from v6cli.state.journal import Entry
     from v6cli.state.mirror import Mirror
-    from v6cli.trading.flatten import Left
 
 T = TypeVar("T")
 FORMATS = ("table", "plain", "json", "csv", "markdown")
@@ -370,39 +367,12 @@ class App:
         self.output.show(services.table(states))
         resumption.check_running(states)
 
-    def emergency(self, latched: Latched, wish: Wish) -> Shutdown:
-        """An emergency shutdown of this home, with its settings as far as they are known; nothing of it has begun."""
-        from v6cli import logs
-        from v6cli.runbook.shutdown import Rooms, Shutdown
+    @cached_property
+    def emergencies(self) -> Emergencies:
+        """Shutting down and closing positions."""
+        from v6cli.emergencies import Emergencies
 
-        logs.to_file(self.home, self.output.note)
-        try:
-            own = self.settings
-        except BadConfiguration:
-            own = None
-        return Shutdown(self.home, wish, latched, Rooms(own, self.services_in_need, lambda: self.state, self.close_state), self.operator)
-
-    def show_at_stake(self, shutdown: Shutdown, *, yes: bool) -> None:
-        """Show who is to decide the orders that a shutdown would cancel, or say why they are unknown. Where nobody is, nothing waits."""
-        if yes or self.output.ask is None:
-            return
-        found = self.run(shutdown.look(self.output.report))
-        if isinstance(found, str):
-            self.output.note(found)
-        else:
-            self.output.show(found)
-
-    def shut_down(self, shutdown: Shutdown) -> None:
-        """Carry it out, its steps shown as they go, then what came of them and where that is kept."""
-        try:
-            with self.output.live("Emergency shutdown") as report:
-                self.run_until_stopped(lambda: shutdown.carry_out(report))
-        except KeyboardInterrupt:
-            self.output.note(shutdown.said_of_interruption())
-            raise
-        self.output.show(shutdown.table())
-        if elsewhere := shutdown.kept_elsewhere():
-            self.output.text(elsewhere)
+        return Emergencies(self)
 
     @contextlib.contextmanager
     def alone(self, act: str) -> Iterator[None]:
@@ -427,12 +397,6 @@ class App:
             self._own_run = locks.begin_run(self.home, f"v6 {_command_words()}")
         return self._own_run.identity
 
-    def closing(self, wish: WishToClose) -> CloseAll:
-        """A closing of positions in this home, nothing of which has begun."""
-        from v6cli.runbook.close_all import CloseAll
-
-        return CloseAll(self.home, self.settings, None, wish, "", self.gateway)
-
     def check_recordable(self) -> None:
         """Raise CannotWrite where no order could be recorded before it is sent. A damaged state file is renewed before that is tried."""
         from v6cli.state import renewal
@@ -451,131 +415,6 @@ class App:
         if self.entry is None:
             with contextlib.suppress(Exception):  # it has been said that the journal cannot be written, and noted beside it
                 self._entries.enter_context(self._entered(emergency=True))
-
-    @contextlib.contextmanager
-    def typed_instead(self, wish: WishToClose) -> Iterator[None]:
-        """Where an order cannot be recorded none is sent: what would close the positions is shown, to be typed by hand."""
-        from v6cli.state.errors import StateCorrupt
-
-        try:
-            yield
-        except (CannotWrite, StateCorrupt) as error:
-            self._show_by_hand(wish)
-            told = f"no order can be recorded, so v6 sends none: {error.message}"
-            raise CannotWrite(told, next_step=f"type what is shown above into TWS; then {error.next_step or 'free the disk'}") from error
-
-    def _show_by_hand(self, wish: WishToClose) -> None:
-        from v6cli.runbook import by_hand
-
-        async def ask() -> Result:
-            async with self.gateway("look") as connection:
-                return await by_hand.asked(connection, wish.chooses, wish.how.own, self.settings.lines.trading)
-
-        try:
-            self.output.show(self.run(ask()))
-            return
-        except V6Error as error:
-            self.output.note(f"what is held now is UNKNOWN: {error.message}")
-        try:
-            self.output.show(by_hand.recorded(self.recorded(), wish.chooses))
-        except Exception as error:  # noqa: BLE001  whatever is wrong with what is recorded, TWS knows
-            self.output.note(f"nor is it known from before: {error}; look in TWS, and close there, shorts before the longs that cover them")
-
-    def show_plan(self, closing: CloseAll) -> None:
-        """Show what a closing would do, from what IB says now."""
-        from v6cli.runbook import close_tables
-        from v6cli.state import mirror
-
-        stage = self.run(closing.look())
-        try:
-            seen = self.look_up(mirror.read)
-        except V6Error as error:
-            self.output.note(error.message)
-            seen = None
-        self.output.show(close_tables.plan_table(stage, closing.wish.what, seen))
-
-    def flatten(self, closing: CloseAll) -> None:
-        """Halt, end what trades, and close everything that is meant; what is left is shown.
-
-        Raises OutcomeUnknown where something is left, Refused, CannotWrite.
-        """
-        from v6cli import latch
-        from v6cli.runbook import close_tables, halt
-
-        what = closing.wish.what
-        halted = halt.tighten(self.home, latch.TradingState.HALTED, what, self.operator, self.silence)
-        self.output.note(closing.end_what_trades(self.services_in_need()))
-        self.renew_state()
-        closing.begin(self.state, self.run_of_this)
-        closing.permit([halted.mark])
-        left = self.close_positions(closing)
-        self.output.show(close_tables.left_table(left, what))
-        self.output.note(halt.said(latch.read(self.home)))
-        close_tables.check_flat(left, what)
-
-    def show_what_closes(self, closing: CloseAll | None, *, yes: bool) -> None:
-        """Show who is to decide it what would be closed, or say why that is unknown. Where nobody is, nothing waits."""
-        if closing is None or yes or self.output.ask is None:
-            return
-        try:
-            self.show_plan(closing)
-        except V6Error as error:
-            self.output.note(f"what would be closed is UNKNOWN: {error.message}")
-
-    def closing_everything(self) -> CloseAll | None:
-        """What closes every position; None, which is said, in a home whose settings are unknown."""
-        from v6cli.runbook import close_all
-
-        try:
-            return self.closing(close_all.wish_for_everything(self.settings_in_need.closing))
-        except BadConfiguration:
-            self.output.note("NO POSITION WILL BE CLOSED: the settings of this home are unknown; v6 config validate")
-            return None
-
-    def flatten_after(self, shutdown: Shutdown, closing: CloseAll | None, *, yes: bool) -> None:
-        """Close what is to be closed once a shutdown has done what it could. Raises the worse of what came of both, with all words."""
-        from v6cli.runbook.shutdown import worse
-
-        errors = []
-        for act in (shutdown.check, lambda: self._flatten_too(shutdown, closing, yes=yes)):
-            try:
-                act()
-            except V6Error as error:
-                errors.append(error)
-        if (worst := worse(errors)) is not None:
-            raise worst
-
-    def _flatten_too(self, shutdown: Shutdown, closing: CloseAll | None, *, yes: bool) -> None:
-        if closing is None:
-            if shutdown.wish.close_all:
-                raise BadConfiguration("no position was closed: the settings of this home are unknown", next_step="v6 config validate")
-            return
-        shutdown.check_consent()
-        with self.typed_instead(closing.wish):
-            self.check_recordable()
-            shown = closing.stage
-            self.show_plan(closing)
-            agreed = yes or (shown is not None and not closing.grown_since(shown))
-            closing.agree(self.output.ask, yes=agreed, typed=shutdown.typed)
-            with self.alone("close-all"):
-                self.flatten(closing)
-
-    def close_positions(self, closing: CloseAll) -> list[Left]:
-        """Carry it out with its progress shown, keep what came of it, and sync; what is left open.
-
-        Neither a record nor a sync that fails keeps that from being told.
-        """
-        from v6cli.runbook import close_tables, sync
-
-        with self.output.live(closing.wish.what) as report:
-            left = self.run_until_stopped(lambda: closing.carry_out(report))
-            self.record(closing.wish.how.purpose, close_tables.code(left), close_tables.evidence(left))
-            try:
-                closing.end()
-                self.run(sync.once(self.home, self.settings, self.state, report, dry_run=False, force=True))
-            except V6Error as error:
-                self.output.note(f"the sync after it failed: {error.message}; next: v6 sync --force")
-        return left
 
     def archive(self, wanted: str, *, dry_run: bool) -> Path:
         """The archive of a name, a path, an address or ``latest``; what was fetched for it goes when the command ends.

@@ -57,11 +57,11 @@ def command(app: App, reason: str, yes: bool, account: str, keep_orders: bool, k
     app.output.note(halt.said(latch.read(app.home)))
     with app.journaled(emergency=True):
         app.say_where(emergency=True)
-        under_way = app.emergency(latched, wish)
-        app.show_at_stake(under_way, yes=yes)
-        closing = app.closing_everything() if close_all else None
-        app.show_what_closes(closing, yes=yes)
+        under_way = app.emergencies.shutdown(latched, wish)
+        app.emergencies.show_at_stake(under_way, yes=yes)
+        closing = app.emergencies.closing_everything() if close_all else None
+        app.emergencies.show_what_closes(closing, yes=yes)
         under_way.agree(app.output.ask, yes=yes)
-        app.shut_down(under_way)
-        app.flatten_after(under_way, closing, yes=yes)
+        app.emergencies.shut_down(under_way)
+        app.emergencies.flatten_after(under_way, closing, yes=yes)
     app.output.note(shutdown.NEXT)

@@ -1,0 +1,197 @@
+"""Shutting down and closing positions, step by step as their commands tell it, over what the App wires."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from v6cli.errors import BadConfiguration, CannotWrite, V6Error
+
+if TYPE_CHECKING:
+    from v6cli.app import App
+    from v6cli.results import Result
+    from v6cli.runbook.close_all import CloseAll
+    from v6cli.runbook.close_all import Wish as WishToClose
+    from v6cli.runbook.shutdown import Latched, Shutdown, Wish
+    from v6cli.trading.flatten import Left
+
+
+class Emergencies:
+    """The acts of an emergency in the home of an App."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def shutdown(self, latched: Latched, wish: Wish) -> Shutdown:
+        """An emergency shutdown of this home, with its settings as far as they are known; nothing of it has begun."""
+        from v6cli import logs
+        from v6cli.runbook.shutdown import Rooms, Shutdown
+
+        logs.to_file(self._app.home, self._app.output.note)
+        try:
+            own = self._app.settings
+        except BadConfiguration:
+            own = None
+        return Shutdown(
+            self._app.home,
+            wish,
+            latched,
+            Rooms(own, self._app.services_in_need, lambda: self._app.state, self._app.close_state),
+            self._app.operator,
+        )
+
+    def show_at_stake(self, shutdown: Shutdown, *, yes: bool) -> None:
+        """Show who is to decide the orders that a shutdown would cancel, or say why they are unknown. Where nobody is, nothing waits."""
+        if yes or self._app.output.ask is None:
+            return
+        found = self._app.run(shutdown.look(self._app.output.report))
+        if isinstance(found, str):
+            self._app.output.note(found)
+        else:
+            self._app.output.show(found)
+
+    def shut_down(self, shutdown: Shutdown) -> None:
+        """Carry it out, its steps shown as they go, then what came of them and where that is kept."""
+        try:
+            with self._app.output.live("Emergency shutdown") as report:
+                self._app.run_until_stopped(lambda: shutdown.carry_out(report))
+        except KeyboardInterrupt:
+            self._app.output.note(shutdown.said_of_interruption())
+            raise
+        self._app.output.show(shutdown.table())
+        if elsewhere := shutdown.kept_elsewhere():
+            self._app.output.text(elsewhere)
+
+    def closing(self, wish: WishToClose) -> CloseAll:
+        """A closing of positions in this home, nothing of which has begun."""
+        from v6cli.runbook.close_all import CloseAll
+
+        return CloseAll(self._app.home, self._app.settings, None, wish, "", self._app.gateway)
+
+    @contextlib.contextmanager
+    def typed_instead(self, wish: WishToClose) -> Iterator[None]:
+        """Where an order cannot be recorded none is sent: what would close the positions is shown, to be typed by hand."""
+        from v6cli.state.errors import StateCorrupt
+
+        try:
+            yield
+        except (CannotWrite, StateCorrupt) as error:
+            self._show_by_hand(wish)
+            told = f"no order can be recorded, so v6 sends none: {error.message}"
+            raise CannotWrite(told, next_step=f"type what is shown above into TWS; then {error.next_step or 'free the disk'}") from error
+
+    def _show_by_hand(self, wish: WishToClose) -> None:
+        from v6cli.runbook import by_hand
+
+        async def ask() -> Result:
+            async with self._app.gateway("look") as connection:
+                return await by_hand.asked(connection, wish.chooses, wish.how.own, self._app.settings.lines.trading)
+
+        try:
+            self._app.output.show(self._app.run(ask()))
+            return
+        except V6Error as error:
+            self._app.output.note(f"what is held now is UNKNOWN: {error.message}")
+        try:
+            self._app.output.show(by_hand.recorded(self._app.recorded(), wish.chooses))
+        except Exception as error:  # noqa: BLE001  whatever is wrong with what is recorded, TWS knows
+            self._app.output.note(
+                f"nor is it known from before: {error}; look in TWS, and close there, shorts before the longs that cover them"
+            )
+
+    def show_plan(self, closing: CloseAll) -> None:
+        """Show what a closing would do, from what IB says now."""
+        from v6cli.runbook import close_tables
+        from v6cli.state import mirror
+
+        stage = self._app.run(closing.look())
+        try:
+            seen = self._app.look_up(mirror.read)
+        except V6Error as error:
+            self._app.output.note(error.message)
+            seen = None
+        self._app.output.show(close_tables.plan_table(stage, closing.wish.what, seen))
+
+    def flatten(self, closing: CloseAll) -> None:
+        """Halt, end what trades, and close everything that is meant; what is left is shown.
+
+        Raises OutcomeUnknown where something is left, Refused, CannotWrite.
+        """
+        from v6cli import latch
+        from v6cli.runbook import close_tables, halt
+
+        what = closing.wish.what
+        halted = halt.tighten(self._app.home, latch.TradingState.HALTED, what, self._app.operator, self._app.silence)
+        self._app.output.note(closing.end_what_trades(self._app.services_in_need()))
+        self._app.renew_state()
+        closing.begin(self._app.state, self._app.run_of_this)
+        closing.permit([halted.mark])
+        left = self.close_positions(closing)
+        self._app.output.show(close_tables.left_table(left, what))
+        self._app.output.note(halt.said(latch.read(self._app.home)))
+        close_tables.check_flat(left, what)
+
+    def show_what_closes(self, closing: CloseAll | None, *, yes: bool) -> None:
+        """Show who is to decide it what would be closed, or say why that is unknown. Where nobody is, nothing waits."""
+        if closing is None or yes or self._app.output.ask is None:
+            return
+        try:
+            self.show_plan(closing)
+        except V6Error as error:
+            self._app.output.note(f"what would be closed is UNKNOWN: {error.message}")
+
+    def closing_everything(self) -> CloseAll | None:
+        """What closes every position; None, which is said, in a home whose settings are unknown."""
+        from v6cli.runbook import close_all
+
+        try:
+            return self.closing(close_all.wish_for_everything(self._app.settings_in_need.closing))
+        except BadConfiguration:
+            self._app.output.note("NO POSITION WILL BE CLOSED: the settings of this home are unknown; v6 config validate")
+            return None
+
+    def flatten_after(self, shutdown: Shutdown, closing: CloseAll | None, *, yes: bool) -> None:
+        """Close what is to be closed once a shutdown has done what it could. Raises the worse of what came of both, with all words."""
+        from v6cli.runbook.shutdown import worse
+
+        errors = []
+        for act in (shutdown.check, lambda: self._flatten_too(shutdown, closing, yes=yes)):
+            try:
+                act()
+            except V6Error as error:
+                errors.append(error)
+        if (worst := worse(errors)) is not None:
+            raise worst
+
+    def _flatten_too(self, shutdown: Shutdown, closing: CloseAll | None, *, yes: bool) -> None:
+        if closing is None:
+            if shutdown.wish.close_all:
+                raise BadConfiguration("no position was closed: the settings of this home are unknown", next_step="v6 config validate")
+            return
+        shutdown.check_consent()
+        with self.typed_instead(closing.wish):
+            self._app.check_recordable()
+            shown = closing.stage
+            self.show_plan(closing)
+            agreed = yes or (shown is not None and not closing.grown_since(shown))
+            closing.agree(self._app.output.ask, yes=agreed, typed=shutdown.typed)
+            with self._app.alone("close-all"):
+                self.flatten(closing)
+
+    def close_positions(self, closing: CloseAll) -> list[Left]:
+        """Carry it out with its progress shown, keep what came of it, and sync; what is left open.
+
+        Neither a record nor a sync that fails keeps that from being told.
+        """
+        from v6cli.runbook import close_tables, sync
+
+        with self._app.output.live(closing.wish.what) as report:
+            left = self._app.run_until_stopped(lambda: closing.carry_out(report))
+            self._app.record(closing.wish.how.purpose, close_tables.code(left), close_tables.evidence(left))
+            try:
+                closing.end()
+                self._app.run(sync.once(self._app.home, self._app.settings, self._app.state, report, dry_run=False, force=True))
+            except V6Error as error:
+                self._app.output.note(f"the sync after it failed: {error.message}; next: v6 sync --force")
+        return left
