@@ -45,8 +45,9 @@ def command(app: App, folder: Path | None, scenario: str | None, check: bool, st
     app.as_owner(Home(place))
     if stop:
         app.enter(demo.existing(place))
-        with app.journaled():
-            demo.stop(app.services, app.output.report)
+        app.say_where(emergency=True)
+        with app.journaled(emergency=True):
+            demo.stop(app.services_in_need(), app.output.report)
         app.output.text(f"the demo in {place} is stopped")
         return 0
     app.enter(demo.prepare(place, scenario))

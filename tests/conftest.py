@@ -176,7 +176,7 @@ def demo(v6) -> Iterator[Demo]:
         v6("demo", home.root, check=0)
         yield Demo(home, v6)
     finally:
-        v6("demo", "--stop", home.root)
+        v6("demo", "--stop", home.root, check=0)
         shutil.rmtree(made, ignore_errors=True)
 
 
@@ -191,7 +191,7 @@ def closing_demo(v6) -> Iterator[Demo]:
         v6("demo", home.root, check=0)
         yield Demo(home, v6)
     finally:
-        v6("demo", "--stop", home.root)
+        v6("demo", "--stop", home.root, check=0)
         shutil.rmtree(made, ignore_errors=True)
 
 

@@ -171,7 +171,10 @@ def test_killed_at_any_phase_it_is_the_one_lake_or_the_other_and_can_go_on_or_ba
 @pytest.mark.parametrize("swapped", [False, True])
 def test_killed_on_the_way_back_it_can_only_go_back(later, monkeypatch: pytest.MonkeyPatch, swapped: bool) -> None:
     home, archive, _, now = later
-    run(home, Wish(archive))
+    settings_since = home.settings_file.read_text() + "\n# changed since\n"
+    home.settings_file.write_text(settings_since)
+    run(home, Wish(archive, config=True))
+    latch.resume(home, latch.read(home), TradingState.ACTIVE, "fine", "ann")
     really_exchange = exchange.exchange
 
     def killed(one: Path, other: Path) -> None:
@@ -188,6 +191,8 @@ def test_killed_on_the_way_back_it_can_only_go_back(later, monkeypatch: pytest.M
     with restoring(home) as it:
         it.roll_back(restore.last(home, "rollback"))
     assert rows(home.lake) == now and restoration.recorded(home) is None
+    assert home.settings_file.read_text() == settings_since
+    assert latch.read(home).state is TradingState.REDUCING, "another lake is a reason to look before going on, whichever it is"
 
 
 def test_an_unfinished_restore_is_told_of_and_nothing_that_writes_starts(v6, later, monkeypatch: pytest.MonkeyPatch) -> None:

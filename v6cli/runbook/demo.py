@@ -10,7 +10,7 @@ from v6cli import clock, settings
 from v6cli.errors import BadConfiguration, Refused, ServiceUnavailable
 from v6cli.events import Note, Report
 from v6cli.files import write_durably
-from v6cli.home import Home, checked_place, is_home
+from v6cli.home import Home, checked_place, is_home, profile_of
 from v6cli.install import new_home
 from v6cli.services.backend import Backend
 from v6cli.simulator import scenario as scenarios
@@ -41,14 +41,13 @@ def place(folder: Path | None) -> Path:
 
 
 def existing(folder: Path) -> Home:
-    """The demo home there. Raises BadConfiguration, Refused."""
-    if not is_home(folder):
+    """The demo home there; its settings may be broken. Raises BadConfiguration, Refused."""
+    profile = profile_of(folder)
+    if profile is None:
         raise BadConfiguration(f"there is no demo in {folder}", next_step="v6 demo")
-    home = Home(folder)
-    profile = settings.load(home).profile
     if profile != "demo":
         raise Refused(f"{folder} is a {profile} home, not a demo: nothing was touched", next_step="v6 demo DIR with another folder")
-    return home
+    return Home(folder)
 
 
 def prepare(folder: Path, scenario: str | None) -> Home:

@@ -173,7 +173,7 @@ class Restore:
         if own.phase == "begun":
             if self._taken_out != own.id:
                 self._take_out_again(own)
-            self._reduce(f"restore of {Path(own.archive).name}")
+            self._reduce(own)
             self._stop_everything()
             own = self._exchange(self._save(own))
         elif own.phase == "exchanging":
@@ -188,15 +188,16 @@ class Restore:
         self._start(own)
 
     def _roll_back(self, own: Restoration) -> None:
+        self._reduce(own)
         self._stop_everything()
         own = restoration.keep(self.home, own.at("rolling back"))
         folder = own.folder(self.home)
         if own.came is not None and exchange.identity(self.home.lake) == own.came:
             with self._step("exchange", "the earlier lake is back in its place"), self._nobody_writes():
                 self._swap(folder)
-            self._give_settings_back(own)
         else:
-            self.done.append(Done("exchange", "ok", "the lake had not been exchanged: it is as it was"))
+            self.done.append(Done("exchange", "ok", "the earlier lake is in its place already"))
+        self._give_settings_back(own)
         self._reconcile()
         restoration.forget(self.home)
         shutil.rmtree(folder, ignore_errors=True)
@@ -228,8 +229,9 @@ class Restore:
             if staged.sha256 != own.sha256:
                 raise BadInput(f"{archive} is not the archive that was agreed to", next_step="v6 restore --rollback, then begin anew")
 
-    def _reduce(self, reason: str) -> None:
+    def _reduce(self, own: Restoration) -> None:
         """Closing orders only from here on, until somebody resumes. The reduce-only of a restore that is continued stands already."""
+        reason = f"restore of {Path(own.archive).name}"
         with self._step("trading state", "REDUCING until v6 resume"):
             if not any(mark.reason == reason for mark in latch.read(self.home).marks):
                 halt.tighten(self.home, TradingState.REDUCING, reason, self._rooms.who, self._rooms.silence)
