@@ -58,6 +58,7 @@ class Market:
         self._recording = recording
         self._common = noise.stream(seed, "market")
         self._own = {symbol: noise.stream(seed, symbol) for symbol in self.listings}
+        self._last_of_all: tuple[bytes, Floats] = (b"", np.empty(0))
         self._last_paths: dict[tuple[str, bytes], Floats] = {}
         self._last_values: dict[tuple[tuple[int, ...], bytes], Values] = {}
         self._marked: datetime | None = None
@@ -79,10 +80,17 @@ class Market:
 
     def _by_chance(self, symbol: str, moments: Floats) -> Floats:
         listing = self.listings[symbol]
-        drift = listing.beta * noise.walk(self._common, moments)
+        drift = listing.beta * self._of_all(moments)
         if listing.own:
             drift = drift + listing.own * noise.walk(self._own[symbol], moments)
         return np.asarray(listing.price * np.exp(drift))
+
+    def _of_all(self, moments: Floats) -> Floats:
+        """How the whole market has moved, in which every symbol has its part: one after the other asks for the same moments."""
+        key = moments.tobytes()
+        if self._last_of_all[0] != key:
+            self._last_of_all = key, noise.walk(self._common, moments)
+        return self._last_of_all[1]
 
     def _as_recorded(self, recording: Recording, symbol: str, moments: Floats, chance: Floats) -> Floats:
         """The recorded price; before the replay began, chance that led up to it."""

@@ -7,6 +7,7 @@ the same seed and moment give the same value in every process.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 import numpy as np
@@ -45,7 +46,7 @@ def indices(*numbers: int) -> NDArray[np.int64]:
 
 def walk(seed: int, moments: Floats) -> Floats:
     """Where the walk stands at each moment (seconds since 1970), in standard deviations of a day's change; within about 6."""
-    seeds = np.array([(seed + number * 0xD1B54A32D192ED03) % (1 << 64) for number in range(len(_PERIODS))], np.uint64)
+    seeds = _seeds(seed)
     total = np.zeros(moments.shape)
     # Few moments are looked at in all waves at once; many, wave by wave, or they would fill the memory.
     width = len(_PERIODS) if moments.size <= _FEW else 1
@@ -55,6 +56,12 @@ def walk(seed: int, moments: Floats) -> Floats:
     return total / _DAILY_DEVIATION
 
 
+@functools.cache
+def _seeds(seed: int) -> NDArray[np.uint64]:
+    """A seed for each wave."""
+    return np.array([(seed + number * 0xD1B54A32D192ED03) % (1 << 64) for number in range(len(_PERIODS))], np.uint64)
+
+
 def _waves(seeds: NDArray[np.uint64], periods: Floats, heights: Floats, moments: Floats) -> Floats:
     """Each wave's part at each moment, waves along the first axis."""
     across = (len(periods),) + (1,) * moments.ndim
@@ -62,5 +69,5 @@ def _waves(seeds: NDArray[np.uint64], periods: Floats, heights: Floats, moments:
     step = np.floor(phase).astype(np.int64)
     part = phase - step
     part = part * part * (3 - 2 * part)
-    near, next_ = (scatter(seeds.reshape(across), step + ahead) for ahead in (0, 1))
+    near, next_ = scatter(seeds.reshape(across), np.stack([step, step + 1]))
     return np.asarray(heights.reshape(across) * ((1 - part) * near + part * next_))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from datetime import datetime, time
 
@@ -203,20 +204,18 @@ class Quoter:
             return quotes
         options = [contracts[row] for row in rows]
         part = Values(*(getattr(values, name)[rows] for name in Values.__struct_fields__))
-        model = _computations(self._market, options, part, part.price, part.volatility)
-        sides = {
-            name: self._implied(options, part, np.array([getattr(quotes[row], name) for row in rows])) for name in ("bid", "ask", "last")
-        }
+        quoted = np.array([[quotes[row].bid, quotes[row].ask, quotes[row].last] for row in rows]).T
+        prices, volatility = np.vstack([part.price, quoted]), np.vstack([part.volatility, self._implied(options, part, quoted)])
+        # One look at the model for all that a quote shows: every call costs more than the few numbers that it is asked for.
+        made = zip(*self._computations(options, part, prices, volatility), strict=True)
         done = list(quotes)
-        for place, row in enumerate(rows):
-            if quotes[row].last == NO_PRICE:
-                continue  # without a quote the model has nothing to stand on
-            known = {f"of_{name}": side[place] for name, side in sides.items()}
-            done[row] = replace(quotes[row], model=model[place], **known)
+        for row, (model, of_bid, of_ask, of_last) in zip(rows, made, strict=True):
+            if quotes[row].last != NO_PRICE:  # without a quote the model has nothing to stand on
+                done[row] = replace(quotes[row], model=model, of_bid=of_bid, of_ask=of_ask, of_last=of_last)
         return done
 
-    def _implied(self, contracts: list[Contract], values: Values, prices: Floats) -> list[Computation | None]:
-        volatility = pricing.implied_volatility(
+    def _implied(self, contracts: list[Contract], values: Values, prices: Floats) -> Floats:
+        return pricing.implied_volatility(
             prices,
             values.spot,
             np.array([contract.strike or 1.0 for contract in contracts]),
@@ -225,15 +224,15 @@ class Quoter:
             rate=RATE,
             dividend=np.array([self._market.listings[contract.symbol].dividend for contract in contracts]),
         )
-        return _computations(self._market, contracts, values, prices, volatility)
 
-
-def _computations(
-    market: Market, contracts: list[Contract], values: Values, prices: Floats, volatility: Floats
-) -> list[Computation | None]:
-    greeks = market.greeks(contracts, values, np.nan_to_num(volatility))
-    table = np.column_stack([volatility, greeks.delta, prices, greeks.gamma, greeks.vega, greeks.theta, values.spot])
-    return [None if np.isnan(row[0]) else Computation(*(round(number, 8) for number in row.tolist())) for row in table]
+    def _computations(
+        self, contracts: list[Contract], values: Values, prices: Floats, volatility: Floats
+    ) -> list[list[Computation | None]]:
+        """The model at each price, one row for each row of prices; None where no volatility gives it."""
+        greeks = self._market.greeks(contracts, values, np.nan_to_num(volatility))
+        spot = np.broadcast_to(values.spot, prices.shape)
+        table = np.stack([volatility, greeks.delta, prices, greeks.gamma, greeks.vega, greeks.theta, spot], axis=-1).round(8)
+        return [[None if math.isnan(numbers[0]) else Computation(*numbers) for numbers in row] for row in table.tolist()]
 
 
 @functools.lru_cache(maxsize=4096)  # orders of one minute are matched against the same sizes, over and over
