@@ -36,6 +36,7 @@ V6 = [sys.executable, "-P", "-m", "v6cli"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run each seeded test with all its seeds instead of the first few")
+    parser.addoption("--next-seeds", action="store_true", help="run each seeded test with the few seeds that follow those first few")
     parser.addoption("--client", metavar="PYTHON", help="hold the conversation with the client library of this Python")
     parser.addoption("--moto", metavar="PYTHON", help="carry copies of backups to the S3 of moto, which this Python has")
     parser.addoption("--seed", type=int, metavar="N", help="run each seeded test with this seed alone")
@@ -54,13 +55,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """``@pytest.mark.seeds(few, many)``: the test's ``seed`` is each of range(few), under --long each of range(many)."""
+    """``@pytest.mark.seeds(few, many)``: the test's ``seed`` is each of range(few), under --long each of range(many), under --next-seeds
+    each of range(few, 2 * few).
+    """
     marker = metafunc.definition.get_closest_marker("seeds")
     if marker is None:
         return
     few, many = marker.args
-    given = metafunc.config.getoption("seed")
-    metafunc.parametrize("seed", range(many if metafunc.config.getoption("long") else few) if given is None else [given])
+    given, later = metafunc.config.getoption("seed"), metafunc.config.getoption("next_seeds")
+    first = range(few, 2 * few) if later else range(few)
+    metafunc.parametrize("seed", [given] if given is not None else range(many) if metafunc.config.getoption("long") else first)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -37,7 +37,7 @@ from v6cli.models import Account, Contract, Fill, Position
 lake, who = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 handles.CHECKPOINT_EVERY = 5
 start = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
-writer = Writer(lake)
+writer = Writer(lake, wait=60.0)
 
 def commit(number):
     at = start + timedelta(seconds=number)

@@ -54,7 +54,8 @@ class Archive:
         content = io.BytesIO()
         for line in lines:
             content.write(self._redaction.text(line).encode("utf-8", "backslashreplace") + b"\n")
-        self._put(name, content.getbuffer(), Member(name, "cut" if note else "ok", how, note))
+        with content.getbuffer() as written:  # a view that outlives its buffer, in a traceback for instance, keeps it from being closed
+            self._put(name, written, Member(name, "cut" if note else "ok", how, note))
 
     def add_json(self, name: str, found: Any, how: str) -> None:
         """Add what JSON can say."""
