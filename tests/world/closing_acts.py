@@ -109,6 +109,13 @@ def _filled_by_hand(chance: Random, at: float) -> Turn:
     return Turn([Act(at + chance.uniform(0, 3), CLOSES)], [*fills, lags] if chance.random() < 0.7 else fills)
 
 
+def _liquidated(chance: Random, at: float) -> Turn:
+    """IB closes what an order is to close, and that order's cancel is not answered: nothing is held, and it may yet fill."""
+    symbol = chance.choice(["SPY", "QQQ", "IWM"])
+    stuck = Mishap(at + 0.5, "stuck-cancelling", {"seconds": round(chance.uniform(20, 60), 1), "fills": chance.random() < 0.5})
+    return Turn([Act(at, CLOSES)], [stuck, Mishap(at + chance.uniform(1, 10), "liquidation", {"of": symbol})])
+
+
 def _interrupted(chance: Random, at: float) -> Turn:
     """^C in the midst, or while the connection is gone."""
     drops = [Mishap(at + chance.uniform(1, 8), chance.choice(["drop-connections", "partial-then-drop"]), {})]
@@ -133,6 +140,7 @@ TURNS = (
     _dies_and_again,
     _combos_that_will_not,
     _filled_by_hand,
+    _liquidated,
     _interrupted,
     _two_at_once,
     _shut_amid,
@@ -151,7 +159,7 @@ def _close_one(chance: Random) -> tuple[str, ...]:
 
 
 def _shutdown(chance: Random) -> tuple[str, ...]:
-    return ("emergency", "shutdown", *chance.choice([("--yes",), ("--yes",), (), ("--yes", "--keep-orders")]))
+    return ("emergency", "shutdown", *chance.choice([("--yes",), (), ("--yes", "--keep-orders"), ("--yes", "--close-all")]))
 
 
 def _halt(chance: Random) -> tuple[str, ...]:

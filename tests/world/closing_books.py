@@ -97,7 +97,7 @@ class ClosingBooks(Books):
     # Last words.
 
     def _judge_left(self, closing: CloseAll, left: list[Left], asked: datetime) -> None:
-        self.met["flat" if not left else "left"] += 1
+        self.met["left" if any(one.quantity for one in left) else "may work yet" if left else "flat"] += 1
         said = {one.contract.con_id: one.quantity for one in left}
         held = self.held
         for con_id in said if not closing.wish.everything else sorted({*said, *held}):

@@ -327,10 +327,20 @@ class CloseAll:
         stage = await self._look(connection)
         said = {one.contract.con_id: one.why for one in left}
         contracts = {own.con_id: own for part in stage.plan.parts for own, _ in part.legs}
-        return [
+        held = [
             Left(contracts[con_id], size, said.get(con_id, "it is still held: run it again"))
             for con_id, size in stage.plan.sizes.items()
             if abs(size) > 1e-9
+        ]
+        return held + self._may_work_yet(held)
+
+    def _may_work_yet(self, held: Sequence[Left]) -> list[Left]:
+        """Orders of this run that may still fill though nothing is held that they could close, as after a liquidation by IB."""
+        told = " ".join(one.why for one in held)
+        return [
+            Left(one.order.contract, 0.0, f"its order {one.order_refs[-1]} may still work: a fill would open a position")
+            for one in intents.of_run(self._state, self._run)
+            if one.state in {"open", "unknown"} and one.intent not in told
         ]
 
     def end(self) -> None:

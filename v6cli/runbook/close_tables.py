@@ -66,8 +66,17 @@ def left_table(left: Sequence[Left], what: str) -> Table:
     """What came of it."""
     columns = (Column("contract"), Column("id", kind="identity", rank=1), Column("quantity", kind="quantity"), Column("why", wraps=True))
     rows = [(str(one.contract), one.contract.con_id, one.quantity, one.why) for one in left]
-    verdict = f"{count(len(rows), 'position')} left" if rows else "flat"
-    return Table("v6.close-outcome/1", what, columns, rows, as_of=clock.now(), verdict=verdict, empty="nothing of it is held any more")
+    return Table(
+        "v6.close-outcome/1", what, columns, rows, as_of=clock.now(), verdict=_verdict(left), empty="nothing of it is held any more"
+    )
+
+
+def _verdict(left: Sequence[Left]) -> str:
+    held = sum(1 for one in left if one.quantity)
+    said = [f"{count(held, 'position')} left"] if held else []
+    if len(left) > held:
+        said.append(f"{count(len(left) - held, 'order')} may still work")
+    return ", ".join(said) or "flat"
 
 
 def code(left: Sequence[Left]) -> int:
@@ -84,9 +93,8 @@ def check_flat(left: Sequence[Left], what: str) -> None:
     """Raise OutcomeUnknown where something is left open."""
     if left:
         more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
-        raise OutcomeUnknown(
-            f"STILL HELD: {left[0].quantity:+g} {left[0].contract}: {left[0].why}{more}", next_step=f"{what} again, or close it in TWS"
-        )
+        first = f"STILL HELD: {left[0].quantity:+g} {left[0].contract}" if left[0].quantity else f"NOT SETTLED: {left[0].contract}"
+        raise OutcomeUnknown(f"{first}: {left[0].why}{more}", next_step=f"{what} again, or close it in TWS")
 
 
 def _share(recorded: tuple[float | None, float] | None, quantity: float) -> float | None:

@@ -46,7 +46,7 @@ class Part(Struct, frozen=True):
 
 
 class Left(Struct, frozen=True):
-    """What is still open of a contract, and why."""
+    """What is still open of a contract, and why; a quantity of 0 is an order that may still work though nothing is held."""
 
     contract: Contract
     quantity: float
