@@ -15,7 +15,6 @@ from v6cli.app import App
 from v6cli.broker import codes
 from v6cli.broker.connection import connect
 from v6cli.broker.ib import ClientIdInUse
-from v6cli.broker.pacing import TokenBucket
 from v6cli.errors import GatewayUnavailable, Refused
 from v6cli.portfolio import account
 
@@ -259,25 +258,6 @@ def test_the_library_says_nothing_of_its_own(stage, caplog) -> None:
     assert [record for record in caplog.records if record.name.startswith(("ib_insync", "ib_async"))] == []
 
 
-def test_the_bucket_never_gives_more_than_its_share_in_any_second() -> None:
-    async def main() -> list[float]:
-        bucket = TokenBucket(20)
-        given: list[float] = []
-
-        async def ask(number: int) -> None:
-            await bucket.take()
-            given.append(time.monotonic())
-
-        await asyncio.gather(*(ask(number) for number in range(70)))
-        return given
-
-    given = asyncio.run(main())
-    assert len(given) == 70 and given == sorted(given)
-    for start in given:
-        assert sum(1 for moment in given if start <= moment < start + 0.98) <= 20
-    assert 3.4 <= given[-1] - given[0] < 4.0, "and it gives nearly all of it"
-
-
 def test_every_code_in_the_table_has_a_meaning_and_others_are_unknown() -> None:
     assert codes.classify(1100, "").kind == "lost"
     assert codes.classify(321, "Error validating request: Read-Only mode").kind == "read-only"
@@ -286,28 +266,6 @@ def test_every_code_in_the_table_has_a_meaning_and_others_are_unknown() -> None:
     assert codes.classify(98765, "never heard of").text == "never heard of"
     kinds = {codes.classify(code, "").kind for code in codes._table()}
     assert kinds <= set((codes.Path(codes.__file__).with_name("codes.toml").read_text()).replace('"', " ").split())
-
-
-def test_a_loop_that_was_held_up_does_not_make_up_for_it_in_a_burst() -> None:
-    """What was due while the loop could not run leaves at the pace of the share, counted from when it leaves."""
-
-    async def main() -> list[float]:
-        bucket = TokenBucket(20)
-        given: list[float] = []
-
-        async def ask() -> None:
-            await bucket.take()
-            given.append(time.monotonic())
-
-        asked = asyncio.gather(*(ask() for _ in range(60)))
-        await asyncio.sleep(0.5)
-        time.sleep(1.2)
-        await asked
-        return given
-
-    given = asyncio.run(main())
-    for start in given:
-        assert sum(1 for moment in given if start <= moment < start + 0.98) <= 20
 
 
 def test_what_a_gateway_without_ib_remembers_is_not_taken_for_ib_s_word(stage) -> None:

@@ -290,10 +290,10 @@ def test_what_a_look_did_not_reach_keeps_its_greeks_until_they_are_stale(stage) 
         own = msgspec.structs.replace(stage.settings.greeks, budget=1e-9)
         now = clock.now()
         fresh = {one.contract.con_id: Greeks(one.contract.con_id, GreekSource.MODEL, now, 0.1, 0.1, 0.1, 0.1) for one in positions}
-        found = await Source(connection, 8, own).of_positions(positions, fresh, events.ignore)
+        found = await Source(connection, 8, own, lambda: False).of_positions(positions, fresh, events.ignore)
         assert found and all(greeks is fresh[con_id] for con_id, greeks in found.items())
         old = {con_id: msgspec.structs.replace(one, at=now - timedelta(seconds=own.stale_after + 1)) for con_id, one in fresh.items()}
-        found = await Source(connection, 8, own).of_positions(positions, old, events.ignore)
+        found = await Source(connection, 8, own, lambda: False).of_positions(positions, old, events.ignore)
         assert found and not any(greeks.known for greeks in found.values())
         await connection.close()
 

@@ -55,6 +55,10 @@ async def watching(stage):
         await asyncio.gather(watch, return_exceptions=True)
 
 
+def _greeks_seen(told: list[events.Event]) -> int:
+    return max((event.done for event in told if isinstance(event, events.Progress) and event.what == "greeks"), default=0)
+
+
 async def force(stage, **how: bool) -> SyncRun:
     return await on_request.once(stage.home, stage.settings, stage.state, events.ignore, **{"dry_run": False, "force": True} | how)
 
@@ -73,6 +77,21 @@ def test_a_sync_asked_for_is_made_by_the_service(stage) -> None:
             assert both[0].run == both[1].run == last(stage), "who asks together is answered together"
         assert not stage.home.control_socket(SERVICE).exists()
         assert list(stage.home.runs.iterdir()) == []
+
+    stage(act, timeout=3.0)
+
+
+def test_whoever_asks_does_not_wait_for_the_greeks_of_the_sync_under_way(stage) -> None:
+    async def act(stage) -> None:
+        configure(stage, lines__sync=8)  # its options take turns
+        async with watching(stage):
+            told: list[events.Event] = []
+            first = asyncio.ensure_future(on_request.once(stage.home, stage.settings, stage.state, told.append, dry_run=False, force=True))
+            await until(lambda: _greeks_seen(told), "its first greeks")
+            second = await force(stage)
+            assert (await first).run != second.run == last(stage)
+            assert 0 < _greeks_seen(told) < second.greeks_known, "the first one left the rest to the second"
+            assert second.greeks_unknown == 0, "which had nobody to leave them to"
 
     stage(act, timeout=3.0)
 

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 from v6cli import clock
+
+CATCHES_UP = 0.1  # wall seconds: how far behind its schedule a message may leave without moving those after it
 
 
 class TokenBucket:
     """``share`` messages a second of wall time, evenly spaced, so that all roles together stay within what the gateway allows.
 
-    Bursts would keep the average and still be too many: the gateway counts all clients of the login, by its own clock, when it
-    gets to read. What counts here is when a message leaves, so the caller sends right after ``take`` returns, without waiting in
-    between; time in which nothing was sent is not saved up. Who asks waits in the order of asking.
+    Who asks waits in the order of asking, for a moment of a schedule. A timer is always a little late: what it loses is made up for,
+    a tenth of a second at most, or the share would lie idle for a twentieth of the time. That never makes it more than the share in
+    any one second, and time in which nobody asked is not saved up: the gateway counts all clients of the login, by its own clock, when
+    it gets to read. What counts here is when a message leaves, so the caller sends right after ``take`` returns, without waiting.
     """
 
     def __init__(self, share: float) -> None:
         self.share = share
-        self._left = float("-inf")
+        self._due = float("-inf")
+        self._left: deque[float] = deque()  # when the last ones left, as many as the share allows in a second
         self._turn = asyncio.Lock()
 
     async def take(self) -> None:
         """Wait until a message may leave."""
+        asked = clock.monotonic()
         async with self._turn:
-            wait = self._left + 1 / self.share - clock.monotonic()
+            self._due = max(self._due + 1 / self.share, asked, clock.monotonic() - CATCHES_UP)
+            wait = max(self._due, self._leaves_room()) - clock.monotonic()
             if wait > 0:
                 await clock.pause(wait)
-            self._left = clock.monotonic()
+            self._left.append(clock.monotonic())
+
+    def _leaves_room(self) -> float:
+        """When one more may leave without there being more than the share in a second."""
+        most = max(1, int(self.share))
+        while len(self._left) > most:
+            self._left.popleft()
+        return self._left[0] + most / self.share if len(self._left) == most else float("-inf")

@@ -2,13 +2,13 @@
 
 A book that fits into the lines keeps its subscriptions from sync to sync and costs no further messages. A larger one is
 rotated: a line is let go as soon as its contract has answered or had its time, and each look goes as far as its budget of
-seconds lasts, on from where the last one ended.
+seconds lasts, on from where the last one ended. It ends earlier where somebody waits for the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -126,8 +126,9 @@ class _Line:
 class Watchlist:
     """The market-data lines of one connection."""
 
-    def __init__(self, connection: Connection, lines: int, wait: float, budget: float) -> None:
+    def __init__(self, connection: Connection, lines: int, wait: float, budget: float, hurried: Callable[[], bool] = lambda: False) -> None:
         self._connection = connection
+        self._hurried = hurried
         self._spare = min(SPARE, lines // 4)
         self._lines = lines - self._spare
         self._wait = wait
@@ -163,16 +164,19 @@ class Watchlist:
     async def _rotate(self, contracts: list[Contract], report: Report) -> dict[int, Tick]:
         ticks: dict[int, Tick] = {}
         room = asyncio.Semaphore(self._lines)
+        next_one = asyncio.Lock()  # or as many as there are lines would be on their way when the time is over
         ends = clock.monotonic() + self._budget
         while self._held:
             await self._release(self._held.popitem()[1])
 
         async def one(own: Contract) -> None:
             async with room:
-                if clock.monotonic() >= ends:
-                    return
-                self._turns[own.con_id] = self._turns.get(own.con_id, 0) + 1
-                ticks[own.con_id] = await self._glance(own)
+                async with next_one:
+                    if clock.monotonic() >= ends or self._hurried():
+                        return
+                    self._turns[own.con_id] = self._turns.get(own.con_id, 0) + 1
+                    line = await self._subscribe(own)
+                ticks[own.con_id] = await self._answer(line)
             report(Progress("greeks", len(ticks), len(contracts)))
 
         fewest_first = sorted(contracts, key=lambda own: self._turns.get(own.con_id, 0))
@@ -197,7 +201,10 @@ class Watchlist:
         return ticks
 
     async def _glance(self, own: Contract) -> Tick:
-        line = await self._subscribe(own)
+        return await self._answer(await self._subscribe(own))
+
+    async def _answer(self, line: _Line) -> Tick:
+        """What a line shows once it has answered or had its time; it is let go then."""
         try:
             await _answers([line], self._wait)
             return line.tick()

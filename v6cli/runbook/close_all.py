@@ -281,9 +281,12 @@ class CloseAll:
                 report(Note(f"{error.message}: what it left open stays so"))
 
     async def _settle_under(self, connection: Connection) -> None:
-        for verdict in await resolve.resolve(connection, self._state, self._zone):
+        left_open = await resolve.resolve(connection, self._state, self._zone)
+        for verdict in left_open:
             for one in verdict.alive:
                 await orders.cancel(connection, one)
+        if not left_open:
+            return
         await clock.pause(0.5)
         for verdict in await resolve.resolve(connection, self._state, self._zone):
             if not verdict.alive and verdict.ending == "unknown":

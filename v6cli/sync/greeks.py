@@ -7,7 +7,7 @@ close``: known and marked, until a few minutes after the contract's next open. F
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 
 import msgspec
@@ -28,8 +28,8 @@ EXPIRES_AT = time(16, 0)  # New York: the close at which equity and PM index opt
 class Source:
     """Where greeks come from on one connection."""
 
-    def __init__(self, connection: Connection, lines: int, limits: Limits) -> None:
-        self._watchlist = Watchlist(connection, lines, limits.wait, limits.budget)
+    def __init__(self, connection: Connection, lines: int, limits: Limits, hurried: Callable[[], bool]) -> None:
+        self._watchlist = Watchlist(connection, lines, limits.wait, limits.budget, hurried)
         self._directory = Directory(connection)
         self._limits = limits
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -64,14 +64,19 @@ def alone(home: Home, run: str) -> AbstractAsyncContextManager[locks.Held]:
 
 
 class Syncer:
-    """What is kept from sync to sync on one connection: subscriptions and open tables."""
+    """What is kept from sync to sync on one connection: subscriptions and open tables.
 
-    def __init__(self, connection: Connection, home: Home, state: State, settings: Settings) -> None:
+    ``hurried`` tells whether somebody waits for the next sync: then the greeks that are not known yet are left to that one.
+    """
+
+    def __init__(
+        self, connection: Connection, home: Home, state: State, settings: Settings, hurried: Callable[[], bool] = lambda: False
+    ) -> None:
         self._connection = connection
         self._home = home
         self._state = state
         self._writer = writer.Writer(home.lake)
-        self._source = Source(connection, settings.lines.sync, settings.greeks)
+        self._source = Source(connection, settings.lines.sync, settings.greeks, hurried)
 
     async def sync(self, run: str, report: Report, *, dry_run: bool = False, force: bool = False) -> SyncRun:
         """One sync, while the caller is ``alone``. A dry run fetches and compares, needs no lock and writes nothing; a forced one

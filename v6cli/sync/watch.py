@@ -108,7 +108,7 @@ class Watch:
     async def _syncer(self) -> AsyncIterator[Syncer]:
         connection = await connect(self._settings, self._home, "sync", _log)
         try:
-            yield Syncer(connection, self._home, self._state, self._settings)
+            yield Syncer(connection, self._home, self._state, self._settings, lambda: bool(self._waiting))
         finally:
             await connection.close()
 
