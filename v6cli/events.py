@@ -31,13 +31,20 @@ class Progress(Struct, frozen=True):
     unit: str = ""
 
 
+class Doing(Struct, frozen=True):
+    """What one of several things that go on side by side is doing now; an empty ``text`` where it has ended."""
+
+    what: str
+    text: str
+
+
 class Note(Struct, frozen=True):
     """One line worth telling."""
 
     text: str
 
 
-Event = StepBegan | StepEnded | Progress | Note
+Event = StepBegan | StepEnded | Progress | Doing | Note
 Report = Callable[[Event], None]
 
 
