@@ -22,7 +22,8 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
 
     \b
     If it fails: run it again. What is left is named, with why; exit 75. A halt that
-    comes meanwhile stops it.
+    comes meanwhile stops it. Where orders cannot be recorded (a full disk, a
+    damaged state file), none is sent: the ones to type into TWS are shown.
 
     \b
     Exit codes: 0 closed; 65 nothing fits; 69 no gateway; 74 cannot write;
@@ -37,7 +38,7 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
     if dry_run:
         app.emergencies.show_plan(app.emergencies.closing(wish))
         return
-    with app.journaled():
+    with app.emergencies.typed_instead(wish), app.journaled():
         app.say_where()
         closing = app.emergencies.closing(wish)
         app.emergencies.show_plan(closing)

@@ -104,8 +104,10 @@ def test_where_nothing_can_be_written_the_orders_are_shown_from_ib_or_as_last_kn
     closing_demo.v6("sync", "--force", check=0)
     with unwritable(home):
         done = ordinary(home, "close-all", "--yes", "-o", "json")
+        one = ordinary(home, "close", "SPY", "--yes", "-o", "json")
     shown = to_type(done, held)
     assert any("asked just now" in note for note in shown["notes"])
+    to_type(one, {name: size for name, size in held.items() if name.startswith("SPY ")})
     priced = [row for row in shown["rows"] if row["limit"] is not None]
     assert len(priced) > len(held) / 2
     assert all((row["last"] >= row["limit"]) if row["action"] == "BUY" else (row["last"] <= row["limit"]) for row in priced)
