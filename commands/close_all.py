@@ -24,7 +24,8 @@ def command(app: App, symbol: str, strategy: str, account: str, yes: bool, dry_r
 
     \b
     Steps: reduce-only; the plan, from IB; ask; halt, which v6-trading does not
-    survive; cancel every order; close; positions asked for anew; sync.
+    survive; cancel every order; what has grown since the plan is shown and asked
+    about once more, unless --yes; close; positions asked for anew; sync.
     A dry run shows the plan, and neither halts nor sends anything.
 
     \b

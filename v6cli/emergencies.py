@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from v6cli.results import Result
     from v6cli.runbook.close_all import CloseAll
     from v6cli.runbook.close_all import Wish as WishToClose
+    from v6cli.runbook.close_tables import Stage
     from v6cli.runbook.shutdown import Latched, Shutdown, Wish
     from v6cli.trading.flatten import Left
 
@@ -102,10 +103,12 @@ class Emergencies:
 
     def show_plan(self, closing: CloseAll) -> None:
         """Show what a closing would do, from what IB says now."""
+        self._show_stage(closing, self._app.run(closing.look()))
+
+    def _show_stage(self, closing: CloseAll, stage: Stage) -> None:
         from v6cli.runbook import close_tables
         from v6cli.state import mirror
 
-        stage = self._app.run(closing.look())
         try:
             seen = self._app.look_up(mirror.read)
         except V6Error as error:
@@ -174,8 +177,8 @@ class Emergencies:
             self._app.check_recordable()
             shown = closing.stage
             self.show_plan(closing)
-            agreed = yes or (shown is not None and not closing.grown_since(shown))
-            closing.agree(self._app.output.ask, yes=agreed, typed=shutdown.typed)
+            agreed = shown is not None and not closing.grown_since(shown)
+            closing.agree(self._app.output.ask, yes=yes, typed=shutdown.typed, agreed=agreed)
             with self._app.alone("close-all"):
                 self.flatten(closing)
 
@@ -186,12 +189,25 @@ class Emergencies:
         """
         from v6cli.runbook import close_tables, sync
 
-        with self._app.output.live(closing.wish.what) as report:
-            left = self._app.run_until_stopped(lambda: closing.carry_out(report))
-            self._app.record(closing.wish.how.purpose, close_tables.code(left), close_tables.evidence(left))
+        left = self._carry_out(closing)
+        self._app.record(closing.wish.how.purpose, close_tables.code(left), close_tables.evidence(left))
+        with self._app.output.live(f"{closing.wish.what}: sync") as report:
             try:
                 closing.end()
                 self._app.run(sync.once(self._app.home, self._app.settings, self._app.state, report, dry_run=False, force=True))
             except V6Error as error:
                 self._app.output.note(f"the sync after it failed: {error.message}; next: v6 sync --force")
         return left
+
+    def _carry_out(self, closing: CloseAll) -> list[Left]:
+        """Close, with its progress shown; what has grown meanwhile is shown, and asked about once more each time."""
+        from v6cli.runbook.close_all import Grown
+
+        while True:
+            try:
+                with self._app.output.live(closing.wish.what) as report:
+                    return self._app.run_until_stopped(lambda: closing.carry_out(report))
+            except Grown as grown:
+                assert closing.stage is not None
+                self._show_stage(closing, closing.stage)
+                closing.agree_to_more(self._app.output.ask, grown)

@@ -32,6 +32,7 @@ class Closing:
         self.desk = Desk(connection, stage.state, stage.home, NEW_YORK)
         self.own = msgspec.structs.replace(stage.settings.closing, dwell=0.3, steps=2, lag=2.0, percent=1.0)
         self.flatten: Flatten
+        self.report: events.Report = events.ignore
         #: The greatest size that each position has had: closing may not make one larger, or turn it.
         self.before = self.sizes
 
@@ -45,7 +46,7 @@ class Closing:
     async def close(self, plan: Plan | None = None, **how: Any) -> list[Left]:
         wanted = plan or await self.plan()
         async with Holdings(self.connection, self.stage.state, self.own.lag) as holdings:
-            self.flatten = Flatten(self.desk, holdings, "run", How(self.own, **how), 30, events.ignore)
+            self.flatten = Flatten(self.desk, holdings, "run", How(self.own, **how), 30, self.report)
             try:
                 return await self.flatten.close(wanted.parts)
             finally:
@@ -389,3 +390,32 @@ def test_an_awkward_book_ends_with_every_reason_said(closing: Any) -> None:
         assert {one.contract.con_id for one in left} == set(held) - expired and all(one.why for one in left)
 
     closing(act, scenario="awkward")
+
+
+def test_each_position_tells_what_it_does_and_what_came_of_it(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        told: list[events.Event] = []
+        at.report = told.append
+        plan = await at.plan(chosen=spy)
+        assert await at.close(plan) == []
+        for part in plan.parts:
+            doing = [one.text for one in told if isinstance(one, events.Doing) and one.what == part.line]
+            assert doing[0].startswith(part.label) and " offered at " in doing[0] and doing[-1] == ""
+            assert " filled at " in doing[-2] and max(map(len, doing)) <= 78, doing
+        said = [one.text for one in told if isinstance(one, events.Note)]
+        assert sorted(said) == sorted(f"{part.label}: closed" for part in plan.parts)
+
+    closing(act)
+
+
+def test_what_stays_open_is_told_with_why_as_soon_as_it_is_known(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        told: list[events.Event] = []
+        at.report = told.append
+        at.gateway.faults.set("reject-orders", code=201, text="Order rejected - reason: no")
+        part = (await at.plan(chosen=spy)).parts[0]
+        left = await at.close(Plan((part,)))
+        first = next(one for one in left if one.contract.con_id == next(own.con_id for own, _ in part.legs))
+        assert events.Note(f"{part.label}: {first.quantity:+g} {first.contract} left, {first.why}") in told
+
+    closing(act)

@@ -7,8 +7,8 @@ the trading state, and every other position and order, as it found them. Either 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
-from v6cli import clock, latch, locks, permits
+from v6cli import clock, control, latch, locks, permits
 from v6cli.broker import account, orders
 from v6cli.broker.connection import Connection
 from v6cli.broker.ib import ClientIdInUse
@@ -103,6 +103,10 @@ def _typed_limit(text: str) -> tuple[int, float]:
     return typed
 
 
+class Grown(Refused):
+    """More is held than was agreed to. Nothing is closed before somebody agrees to that, too."""
+
+
 class CloseAll:
     """One closing, over as many connections as it takes."""
 
@@ -118,6 +122,7 @@ class CloseAll:
         self._run = run
         self._gateway = gateway
         self._permit: Permit | None = None
+        self._yes = False
         self._share = settings.messages.closing
         self._zone = ZoneInfo(settings.gateway.time_zone)
 
@@ -145,9 +150,13 @@ class CloseAll:
         resting = [one for one in working if self.wish.everything or any(_touches(one, part) for part in plan.parts)]
         return Stage(plan, tuple(resting), tuple(connection.client.accounts))
 
-    def agree(self, ask: Callable[[str], str] | None, *, yes: bool, typed: str) -> None:
-        """Have it confirmed; where real money or another account is at stake, by typing the account. Raises Refused."""
+    def agree(self, ask: Callable[[str], str] | None, *, yes: bool, typed: str, agreed: bool = False) -> None:
+        """Have it confirmed; where real money or another account is at stake, by typing the account. Raises Refused.
+
+        ``yes`` agrees to what grows from now on, too; ``agreed`` says that this very plan has been agreed to before.
+        """
         assert self.stage is not None
+        self._yes = yes
         pinned = self._settings.account
         others = [one for one in self.stage.accounts if one != pinned]
         if (self._settings.profile == "live" or (self.wish.everything and others)) and typed != pinned:
@@ -157,11 +166,18 @@ class CloseAll:
                 raise Refused(
                     f"account {pinned} was not typed: nothing was closed{self._stays()}", next_step=f"{self.wish.what} --account {pinned}"
                 )
-        elif not yes:
+        elif not (yes or agreed):
             if ask is None:
                 raise Refused(f"nobody to ask: nothing was closed{self._stays()}", next_step=f"{self.wish.what} --yes")
             if ask(f"Close {count(len(self.stage.plan.sizes), 'position')}? [y/N] ").lower() not in {"y", "yes"}:
                 raise Refused(f"declined: nothing was closed{self._stays()}", next_step=f"{self.wish.what} --dry-run shows the plan")
+
+    def agree_to_more(self, ask: Callable[[str], str] | None, grown: Grown) -> None:
+        """Have what has grown confirmed, once it was shown. Raises Refused."""
+        if ask is None:
+            raise Refused(f"{grown.message}: nobody to ask, and nothing was closed{self._stays()}", next_step=grown.next_step) from grown
+        if ask(f"{grown.message}. Close all of it? [y/N] ").lower() not in {"y", "yes"}:
+            raise Refused(f"{grown.message}: declined, and nothing was closed{self._stays()}", next_step=grown.next_step) from grown
 
     def _stays(self) -> str:
         state = latch.read(self.home).state
@@ -186,7 +202,10 @@ class CloseAll:
         return senders.said(ended)
 
     async def carry_out(self, report: Report) -> list[Left]:
-        """Cancel, close, and ask anew what is held; what is left. Raises Refused, OutcomeUnknown."""
+        """Cancel, close, and ask anew what is held; what is left.
+
+        Raises Grown where there is more to close than was agreed to: ``stage`` is then what there is. Raises Refused, OutcomeUnknown.
+        """
         deadline = clock.monotonic() + self.wish.how.own.timeout
         try:
             async with clock.timeout(self.wish.how.own.timeout):
@@ -228,7 +247,7 @@ class CloseAll:
             desk = Desk(connection, self._state, self.home, self._zone, self._permit)
             blocked = await self._clear_the_way(connection, report)
             stage = await self._look(connection)
-            self._check_grown(stage.plan)
+            self._check_grown(stage, report)
             in_the_way = [
                 (part, why) for part in stage.plan.parts if (why := next((why for one, why in blocked if _touches(one, part)), ""))
             ]
@@ -292,15 +311,20 @@ class CloseAll:
             if not verdict.alive and verdict.ending == "unknown":
                 intents.release(self._state, verdict.intent.intent)  # it works no more, so a fill of it is in the position
 
-    def _check_grown(self, plan: Plan) -> None:
-        """Raise Refused where more is held than was shown and asked about."""
+    def _check_grown(self, stage: Stage, report: Report) -> None:
+        """What is held more of than was agreed to is told and, without --yes, asked about: raises Grown then."""
         assert self.stage is not None
-        if grown := _grown(self.stage.plan, plan):
-            raise Refused(f"{grown} since the plan was shown: nothing was closed", next_step=f"{self.wish.what} again shows it")
+        if not (grown := _grown(self.stage.plan, stage.plan)):
+            return
+        self.stage = stage
+        if not self._yes:
+            raise Grown(f"{', '.join(grown)} since the plan was shown", next_step=f"{self.wish.what} again shows it")
+        for one in grown:
+            report(Note(f"{one} since the plan was shown: that is closed, too"))
 
     def grown_since(self, shown: Stage) -> str:
         """What is held more of than a plan of before says; empty where nothing is."""
-        return _grown(shown.plan, self.stage.plan) if self.stage else ""
+        return ", ".join(_grown(shown.plan, self.stage.plan)) if self.stage else ""
 
     async def _close(self, desk: Desk, parts: Sequence[Part], report: Report) -> list[Left]:
         if not parts:
@@ -308,12 +332,23 @@ class CloseAll:
         async with Holdings(desk.connection, self._state, self.wish.how.own.lag) as holdings:
             closing = Flatten(desk, holdings, self._run, self.wish.how, self._settings.lines.trading, report)
             try:
-                return await closing.close(parts)
+                async with self._listening(closing, report):
+                    return await closing.close(parts)
             except GatewayUnavailable:
                 raise  # nothing can be cancelled here any more: the next connection settles it
             except BaseException:
                 await self._withdraw(closing, report)
                 raise
+
+    @asynccontextmanager
+    async def _listening(self, closing: Flatten, report: Report) -> AsyncIterator[None]:
+        """Let others have single orders cancelled meanwhile: only their own client can. Where that cannot be, it closes all the same."""
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(await control.serve(self.home.control_socket(flatten.SOCKET), {"cancel": closing.cancel}))
+            except (V6Error, OSError) as error:
+                report(Note(f"no single order of it can be cancelled from elsewhere: {error}"))
+            yield
 
     async def _withdraw(self, closing: Flatten, report: Report) -> None:
         """Something stopped it: its own orders go first. Raises OutcomeUnknown, naming those that may live."""
@@ -352,13 +387,15 @@ class CloseAll:
             permits.withdraw(self.home, self._permit)
 
 
-def _grown(shown: Plan, now: Plan) -> str:
-    for con_id, size in now.sizes.items():
-        before = shown.sizes.get(con_id, 0.0)
-        if abs(size) > abs(before) + 1e-9:
-            own = next(own for part in now.parts for own, _ in part.legs if own.con_id == con_id)
-            return f"{own} has grown from {before:+g} to {size:+g}"
-    return ""
+def _grown(shown: Plan, now: Plan) -> list[str]:
+    """What a plan has more of than the one that was shown, or on the other side, in words."""
+    contracts = {own.con_id: own for part in now.parts for own, _ in part.legs}
+    before = shown.sizes
+    return [
+        f"{contracts[con_id]} has grown from {before.get(con_id, 0.0):+g} to {size:+g}"
+        for con_id, size in now.sizes.items()
+        if abs(size) > abs(before.get(con_id, 0.0)) + 1e-9 or size * before.get(con_id, 0.0) < 0
+    ]
 
 
 def _touches(order: WorkingOrder, part: Part) -> bool:

@@ -15,6 +15,7 @@ from v6cli.home import Home
 from v6cli.models import WorkingOrder
 from v6cli.results import Column, Table
 from v6cli.state.intents import Intent
+from v6cli.trading.flatten import SOCKET
 from v6cli.trading.loop import SERVICE
 from v6cli.trading.resolve import describe
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 CANCELLED_WITHIN = 5.0  # wall seconds
 Gateway = Callable[[str, int | None], AbstractAsyncContextManager["Connection"]]
-TRADING, BY_HAND = 1, 0
+BY_HAND = 0
+OWNERS = {1: SERVICE, 90: SOCKET}  # at whose control socket the orders of a client id are cancelled while it runs
 
 _COLUMNS = (
     Column("order", kind="identity", title="id", missing=""),
@@ -122,11 +124,13 @@ async def cancel(home: Home, gateway: Gateway, order: WorkingOrder) -> str:
 
     Raises Refused where its owner lives and is none of this home's services, OutcomeUnknown, GatewayUnavailable.
     """
-    if order.client_id == TRADING:
+    if owner := OWNERS.get(order.client_id):
         try:
-            said = await control.acall(home.control_socket(SERVICE), "cancel", timeout=30.0, perm_id=order.perm_id)
+            said = await control.acall(home.control_socket(owner), "cancel", timeout=30.0, perm_id=order.perm_id)
         except ServiceUnavailable:
             pass  # it does not run: it is stood in for
+        except OutcomeUnknown as error:
+            raise OutcomeUnknown(error.message, next_step="v6 orders") from error
         else:
             return f"order {order.perm_id}: {said['ending']}, {said['filled']:g} filled" if isinstance(said, dict) else str(said)
     async with _in_the_place_of(gateway, order) as connection:

@@ -26,6 +26,7 @@ from v6cli.state.intents import Ending
 from v6cli.trading import resolve
 
 REASON_WITHIN = 0.5  # wall seconds
+REFUSALS = frozenset({"rejected", "refused", "read-only"})  # kinds of messages that may be all that is said of a dead order
 ENDS: dict[str, Ending] = {"Filled": "filled", "Cancelled": "cancelled", "ApiCancelled": "cancelled", "Inactive": "rejected"}
 
 
@@ -52,6 +53,11 @@ class Heard:
     def message(self, order_id: int) -> tuple[Meaning, str] | None:
         """The last message about an order: what its code means, and IB's text."""
         return self._messages.get(order_id)
+
+    def refusal(self, order_id: int) -> tuple[Meaning, str] | None:
+        """The last message about an order, where it says that IB refuses something of it: the order itself, or a change of it."""
+        said = self._messages.get(order_id)
+        return said if said is not None and said[0].kind in REFUSALS else None
 
     def end(self, order_id: int) -> End | None:
         """How the order ended, where a status says so. An order that is Inactive while shares are located is alive."""
@@ -130,6 +136,8 @@ class Working:
         self.recorded = recorded
         self.cancelling = False
         self.over = False  # whether its end is recorded
+        self.refusal: tuple[Meaning, str] | None = None  # the last one that was looked into
+        self._dead: End | None = None  # its end, where that showed it
 
     async def ended(self, within: float) -> End | None:
         """Wait for its end, at most ``within`` wall seconds; None while it lives. The end is recorded before this returns.
@@ -149,9 +157,25 @@ class Working:
             end = self.desk.heard.end(self.recorded.order_id) or end
         return self._record(end)
 
+    async def refused(self) -> End | None:
+        """Its end, where IB refused it and says no more: asked for once after each refusal, for the order may live in spite of it.
+
+        None where nothing was refused, or where it works. Raises GatewayUnavailable.
+        """
+        said = self.desk.heard.refusal(self.recorded.order_id)
+        if said is not None and said is not self.refusal:
+            self._dead = await self.asked()
+            self.refusal = said
+        return self._dead
+
     async def reprice(self, limit: float) -> None:
-        """Move its limit: recorded first, then sent under its own id. Raises as `Desk.place`; the order goes on working at the old one."""
+        """Move its limit: recorded first, then sent under its own id. Raises as `Desk.place`; the order goes on working at the old one.
+
+        One that IB has refused meanwhile is left alone where it is dead: its change would be a new order.
+        """
         await self.desk.connection.must_reach_ib()  # a modification sent while the link is down may become a second order
+        if await self.refused():
+            return
         self.recorded = intents.modified(self.desk.state, self.recorded, limit)
         await orders.send(self.desk.connection, self.desk.home, self.recorded, self.desk.permit)
 
@@ -173,6 +197,8 @@ class Working:
         if end := self.desk.heard.end(self.recorded.order_id):
             return self._record(end)
         verdict = resolve.judge(intent, answer, self.desk.zone)
+        if verdict.ending == "absent" and (refusal := self.desk.heard.refusal(self.recorded.order_id)):
+            return self._record(End("rejected", 0.0, why=refusal[1], code=refusal[0].code))  # dead, and this is why
         resolve.settle(self.desk.state, verdict)
         if verdict.ending is None or verdict.ending == "unknown":
             return None

@@ -16,10 +16,11 @@ from msgspec import Struct
 
 from v6cli import clock
 from v6cli.barrier import Halted
+from v6cli.broker import orders
 from v6cli.broker.contracts import Directory
 from v6cli.broker.quotes import Tick, Watchlist
-from v6cli.errors import Refused, V6Error
-from v6cli.events import Note, Progress, Report
+from v6cli.errors import BadInput, OutcomeUnknown, Refused, V6Error
+from v6cli.events import Doing, Note, Progress, Report
 from v6cli.models import Contract, Leg, Order, Position, RecordedIntent
 from v6cli.portfolio.grouping import group
 from v6cli.sessions import next_open, open_at
@@ -32,9 +33,11 @@ from v6cli.trading.holdings import Held, Holdings
 LOOK_AT_FILLS = 0.2  # wall seconds between two looks at what others filled, while an order works
 CANCELLED_WITHIN = 10.0  # wall seconds
 QUOTED_WITHIN = 2.0  # wall seconds
+SOCKET = "v6-closing"  # the control socket at which a running closing is asked to cancel one of its orders
 OFFERS = 3  # how often a leg that nobody takes walks anew from the market of the moment
 LONGEST_COMBO = 4  # legs
 TICK = 0.01  # where IB does not say
+DUPLICATE_ID, OFF_TICK = 103, 110  # what IB refuses an order for that may be sent once more: under a new id, at a rounder price
 
 
 class Part(Struct, frozen=True):
@@ -43,6 +46,16 @@ class Part(Struct, frozen=True):
     symbol: str
     name: str
     legs: tuple[tuple[Contract, float], ...]
+
+    @property
+    def label(self) -> str:
+        """How it is told from others on a screen."""
+        return f"{self.symbol} {self.name}"
+
+    @property
+    def line(self) -> str:
+        """What the line of its progress is known by."""
+        return f"{self.label} {self.legs[0][0].con_id}"
 
 
 class Left(Struct, frozen=True):
@@ -87,7 +100,12 @@ class Flatten:
         self._held_by: dict[int, asyncio.Lock] = {}
         self._worthless: dict[int, None] = {}
         self._offers: dict[int, int] = {}
+        self._ticks: dict[tuple[int, ...], float] = {}
+        self._coarse: dict[tuple[int, ...], float] = {}  # the ticks of what IB refused a price of
+        self._once_more: dict[tuple[tuple[int, ...], int], None] = {}
         self._working: dict[str, Working] = {}
+        self._unwished: dict[int, None] = {}  # contracts of orders that somebody had cancelled
+        self._in_hand: dict[int, Part] = {}  # which part is busy with a contract
         self._done = 0
 
     async def close(self, parts: Sequence[Part]) -> list[Left]:
@@ -118,14 +136,47 @@ class Flatten:
                 alive.append(working)
         return alive
 
+    async def cancel(self, perm_id: int) -> dict[str, object]:
+        """Cancel one of its orders at somebody's request, and leave what that was to close; how it ended.
+
+        Raises BadInput where no order of this closing works under that number, OutcomeUnknown, GatewayUnavailable.
+        """
+        listed = {one.order_ref for one in await orders.working(self.desk.connection) if one.perm_id == perm_id}
+        working = next((one for one in self._working.values() if one.recorded.order_ref in listed), None)
+        if working is None:
+            raise BadInput(f"no order {perm_id} of the closing that runs works at the gateway", next_step="v6 orders")
+        for con_id in _key(working.recorded.order):
+            self._unwished[con_id] = None
+        await working.cancel()
+        end = await working.ended(CANCELLED_WITHIN) or await working.asked()
+        if end is None:
+            raise OutcomeUnknown(f"the cancel of {working.recorded.order_ref} has not been answered", next_step="v6 orders")
+        return {"ending": end.ending, "filled": end.filled, "average": end.average, "why": end.why}
+
     async def _close(self, part: Part, of: int) -> None:
         async with contextlib.AsyncExitStack() as stack:
             # One order of a contract at a time; the locks are taken in one order, so that no two parts wait for each other.
             for con_id in sorted(own.con_id for own, _ in part.legs):
                 await stack.enter_async_context(self._held_by.setdefault(con_id, asyncio.Lock()))
-            await self._close_legs(part)
+            self._in_hand.update((own.con_id, part) for own, _ in part.legs)
+            try:
+                await self._close_legs(part)
+            finally:
+                self._report(Doing(part.line, ""))
+            self._report(Note(self._came_to(part)))
         self._done += 1
         self._report(Progress("positions", self._done, of))
+
+    def _came_to(self, part: Part) -> str:
+        """What became of a part, in a line."""
+        left = [self.left[own.con_id] for own, _ in part.legs if own.con_id in self.left]
+        return f"{part.label}: {left[0].quantity:+g} {left[0].contract} left, {left[0].why}" if left else f"{part.label}: closed"
+
+    def _tell(self, order: Order, doing: str) -> None:
+        """What an order is doing now, beside the strategy it closes and, where that is one of several legs, its contract."""
+        part = self._in_hand[_key(order)[0]]
+        of = "" if order.legs or len(part.legs) == 1 else f", {order.contract}"
+        self._report(Doing(part.line, f"{part.label}{of}: {order.action} {order.quantity:g} {doing}"))
 
     async def _close_legs(self, part: Part) -> None:
         """As a combo while that goes, then the shorts, then the longs."""
@@ -141,6 +192,9 @@ class Flatten:
                 return
             rest = {con_id: _within(quantity, held.sizes[con_id]) for con_id, quantity in wanted.items()}
             wanted = {con_id: quantity for con_id, quantity in rest.items() if quantity}
+            for con_id in wanted:
+                if con_id in self._unwished:
+                    given_up.setdefault(con_id, "somebody had its order cancelled: v6 orders cancel")
             open_ = {con_id: quantity for con_id, quantity in wanted.items() if con_id not in given_up}
             if not open_:
                 break
@@ -158,7 +212,7 @@ class Flatten:
         except _Unfit as error:
             self._report(Note(f"{order.contract.symbol}: not as a combo, {error.message}"))
             return False
-        return end.ending == "filled"
+        return end.ending == "filled" or self._may_be_sent_again(end, _key(order))
 
     async def _close_single(
         self, contracts: Mapping[int, Contract], open_: Mapping[int, float], held: Held, given_up: dict[int, str]
@@ -179,6 +233,8 @@ class Flatten:
         except _Unfit as error:
             given_up[con_id] = error.message
             return
+        if self._may_be_sent_again(end, _key(order)):
+            return
         if end.ending == "rejected":
             given_up[con_id] = f"IB refused it: {end.why}"
         elif not end.filled and self._is_enough(con_id):
@@ -193,9 +249,11 @@ class Flatten:
             working = await self.desk.place(recorded)
         except Halted as error:
             raise Stopped(error.message, next_step=error.next_step) from error
+        self._tell(order, f"offered {_at(first)}")
         self._working[recorded.intent] = working  # until its end is known: what stops the closing takes it back
         end = await self._walk(working, further, [own.con_id for own in legs])
         del self._working[recorded.intent]
+        self._tell(order, f"{end.ending} {_at(end.average)}" if end.ending == "filled" else end.ending)
         return end
 
     def _record(self, order: Order, limit: float | None, held: Held) -> RecordedIntent:
@@ -216,10 +274,12 @@ class Flatten:
         ahead = iter(further)
         while not (end := await self._rest(working, con_ids, foreign)):
             limit = next(ahead, None)
-            if limit is None or self._holdings.foreign(con_ids) != foreign:
+            if limit is None or working.cancelling or self._holdings.foreign(con_ids) != foreign:
                 return await self._take_back(working)
             try:
+                limit = self._rounded(limit, working.recorded.order)
                 await working.reprice(limit)
+                self._tell(working.recorded.order, f"moved {_at(limit)}")
             except Halted as error:
                 raise Stopped(error.message, next_step=error.next_step) from error
         return end
@@ -228,11 +288,36 @@ class Flatten:
         """Wait a dwell for its end, cut short by a fill of somebody else on the same contracts."""
         until = clock.monotonic() + self._how.own.dwell / clock.rate()
         while (left := until - clock.monotonic()) > 0:
-            if end := await working.ended(min(LOOK_AT_FILLS, left)):
+            if end := await working.ended(min(LOOK_AT_FILLS, left)) or await self._refused(working):
                 return end
             if self._holdings.foreign(con_ids) != foreign:
                 return None
         return None
+
+    async def _refused(self, working: Working) -> End | None:
+        """Its end where IB refused it; a price that is off the tick tells of a larger tick."""
+        before = working.refusal
+        end = await working.refused()
+        if working.refusal is not before and working.refusal is not None and working.refusal[0].code == OFF_TICK:
+            self._coarsen(_key(working.recorded.order))
+        return end
+
+    def _coarsen(self, key: tuple[int, ...]) -> None:
+        """Take the next larger tick from here on, once: no contract has a third one."""
+        if key not in self._coarse:
+            tick = self._ticks.get(key, TICK)
+            self._ticks[key] = self._coarse[key] = walk.coarser(tick) or tick
+
+    def _rounded(self, limit: float, order: Order) -> float:
+        """A limit on the tick that is known by now, not beyond it."""
+        return walk.inside(limit, 1 if order.action == "BUY" else -1, self._ticks[_key(order)])
+
+    def _may_be_sent_again(self, end: End, key: tuple[int, ...]) -> bool:
+        """Whether IB refused it, dead as it is proven to be, for what another order would not have; once for each reason."""
+        if end.ending == "filled" or end.code not in {DUPLICATE_ID, OFF_TICK} or (key, end.code) in self._once_more:
+            return False
+        self._once_more[key, end.code] = None
+        return True
 
     async def _take_back(self, working: Working) -> End:
         await working.cancel()
@@ -253,9 +338,12 @@ class Flatten:
 
     async def _limits(self, order: Order, legs: Sequence[Contract]) -> tuple[float | None, list[float]]:
         """The limit to begin with, None for the market's own price, and those after it. Raises _Unfit for what has no quote."""
+        known = self._ticks.get(_key(order), 0.0)
         if order.contract.con_id in self._how.limits:
-            return self._how.limits[order.contract.con_id], []
-        tick = max([(await self._directory.details(own)).tick or TICK for own in legs])
+            typed = self._how.limits[order.contract.con_id]
+            return (self._rounded(typed, order) if known else typed), []
+        tick = max([known, *[(await self._directory.details(own)).tick or TICK for own in legs]])
+        self._ticks[_key(order)] = tick
         ticks = await self._quoted(legs)
         lacking = [own for own in legs if not self._has_price(ticks[own.con_id], own, tick)]
         if not order.legs and order.action == "SELL" and self._is_worthless(ticks[legs[0].con_id], legs[0], tick):
@@ -315,6 +403,15 @@ class Flatten:
 
     def _leave(self, own: Contract, quantity: float, why: str) -> None:
         self.left[own.con_id] = Left(own, quantity, why)
+
+
+def _key(order: Order) -> tuple[int, ...]:
+    """What an order is about, in contract ids: its legs, else its contract."""
+    return tuple(leg.contract.con_id for leg in order.legs) or (order.contract.con_id,)
+
+
+def _at(price: float | None) -> str:
+    return "at the market" if price is None else f"at {price:.10g}"
 
 
 def _within(wanted: float, held: float) -> float:

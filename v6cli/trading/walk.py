@@ -10,6 +10,9 @@ from msgspec import Struct
 
 from v6cli.settings import Closing
 
+#: The steps that prices go in. Most contracts have two of them, the larger one from some price on, and IB names the smaller one.
+STEPS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+
 
 class Side(Struct, frozen=True):
     """What closing one leg trades: ``ratio`` of it, bought (+1) or sold (-1), at a market of ``bid`` and ``ask`` a share."""
@@ -46,6 +49,11 @@ def allowance(sides: Sequence[Side], own: Closing, tick: float, multiplier: floa
     """How far a price may go from the middle, per share: the largest of a share of the legs' middles, some ticks, some money a contract."""
     gross = math.fsum(side.ratio * side.mid for side in sides)
     return max(own.percent * gross, own.ticks * tick, own.amount / multiplier)
+
+
+def coarser(tick: float) -> float | None:
+    """The next larger step, for a price that IB calls off the contract's own; None where there is none."""
+    return next((step for step in STEPS if step > tick + 1e-9), None)
 
 
 def inside(price: float, sign: int, tick: float) -> float:
