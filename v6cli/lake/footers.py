@@ -14,7 +14,7 @@ from pathlib import Path
 from v6cli.lake.errors import LakeUnreadable
 
 _MAGIC = b"PAR1"
-_TAIL = 64 << 10
+_TAIL = 8 << 10
 _LARGEST = 64 << 20
 _STOP, _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 0, 1, 2, 3, 7, 8, 9, 10, 12
 _VARINTS = {4, 5, 6}  # i16, i32, i64
@@ -27,15 +27,15 @@ class Footers:
     def __init__(self) -> None:
         self._begin = b"\xff"  # begins no footer
 
-    def rows(self, path: Path) -> int:
-        """The rows in the file. Raises LakeUnreadable."""
+    def rows(self, path: str | Path, size: int | None = None) -> int:
+        """The rows in the file, which must be of the ``size`` that is given. Raises LakeUnreadable."""
         try:
-            footer = _read(path)
+            footer = _read(path, size)
             if not footer.startswith(self._begin):
                 self._begin = footer[: _place_of_rows(footer)]
             return _zigzag(footer, len(self._begin))[0]
         except (OSError, ValueError, IndexError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no Parquet file, or damaged"
+            reason = error.strerror if isinstance(error, OSError) else "it is no Parquet file, damaged, or not of its size"
             raise LakeUnreadable(f"{path} cannot be read: {reason}") from error
 
 
@@ -45,10 +45,12 @@ def count_rows(paths: Iterable[Path]) -> int:
     return sum(footers.rows(path) for path in paths)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: str | Path, said: int | None) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         size = os.fstat(descriptor).st_size
+        if said is not None and said != size:
+            raise ValueError("another size")
         tail = os.pread(descriptor, _TAIL, max(0, size - _TAIL))
         length = int.from_bytes(tail[-8:-4], "little")
         if tail[-4:] != _MAGIC or not 0 < length <= min(size - 12, _LARGEST):

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from v6cli.lake.errors import LakeUnreadable, first_line
-from v6cli.lake.footers import count_rows
+from v6cli.lake.footers import Footers
 from v6cli.lake.table_files import data_files, schema_of
 from v6cli.lake.tables import open_table
 
@@ -36,11 +36,8 @@ def open_and_count(lake: Path, name: str) -> Found:
     except (DeltaError, OSError, ValueError) as error:
         raise LakeUnreadable(f"the lake's table {name} cannot be read: {first_line(error)}") from error
     del table
-    for path, size in files:
-        place = lake / name / path
-        if place.is_symlink() or not place.is_file() or place.stat().st_size != size:
-            raise LakeUnreadable(f"the lake's table {name} lacks {path}, or has it in another size")
-    counted = count_rows([lake / name / path for path, _ in files])
+    footers = Footers()
+    counted = sum(footers.rows(f"{lake}/{name}/{path}", size) for path, size in files)
     if said is not None and said != counted:
         raise LakeUnreadable(f"the lake's table {name} has {counted:,} rows in its files, its log says {said:,}")
     return Found(version, schema, files, counted)
