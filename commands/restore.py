@@ -50,15 +50,15 @@ def command(app: App, which: str, only: tuple[str, ...], config: bool, no_start:
       v6 restore backup_20261124_163000
       v6 restore /mnt/usb/backup_20261124_163000.tar.gz --only executions
       v6 restore s3://bucket/prefix/backup_20261124_163000.tar.gz
-      v6 restore --rollback
+      v6 restore --rollback --dry-run
     """
     if how := restore.instead(which, **instead):
         own = restore.last(app.home, how, start=not no_start)
-        app.output.note(restore.question(how, own))
+        app.output.show(restore_tables.way(how, own, app.home))
         if dry_run:
             return
         with app.alone("restore"), app.restoring(restore_tables.title(how, own)) as restoring:
-            app.output.confirm("go on?", yes=yes)
+            app.output.confirm(restore.question(how, own), yes=yes)
             restoring.end(how, own)
             restoring.check_reconciled()
         return

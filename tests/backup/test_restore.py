@@ -453,6 +453,49 @@ def test_a_dry_run_writes_nothing(v6, later) -> None:
     assert {path: path.stat().st_mtime_ns for path in home.root.rglob("*") if "logs" not in path.parts} == before
 
 
+def looked_at(home: Home) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in home.root.rglob("*") if "logs" not in path.parts}
+
+
+def changes(v6, home: Home, how: str) -> tuple[dict[str, str], str]:
+    """What a dry run shows of each table, and its notes; it must write nothing."""
+    before = looked_at(home)
+    shown = json.loads(v6("restore", how, "--dry-run", "-o", "json", cwd=home.root, check=0).stdout)
+    assert looked_at(home) == before
+    return {row["table"]: row["change"] for row in shown["rows"]}, f"{shown['title']} {' '.join(shown['notes'])}"
+
+
+def test_a_dry_run_shows_what_going_back_and_letting_go_would_do(v6, later) -> None:
+    home, archive, then, now = later
+    run(home, Wish(archive, config=True))
+    tables, said = changes(v6, home, "--rollback")
+    assert tables["executions"] == f"{now['executions'][1] - then['executions'][1]:+} rows" and set(tables) == set(now)
+    assert "comes back" in said and "config/v6.toml" in said and "REDUCING" in said
+    tables, said = changes(v6, home, "--discard")
+    assert set(tables) == set(now) and "for good" in said and "safety backup backup_" in said
+    v6("restore", "--continue", "--dry-run", cwd=home.root, check=65)
+    assert rows(home.lake) == then and restoration.recorded(home) is not None
+
+
+def test_a_dry_run_shows_what_going_on_would_do(v6, later, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, archive, then, now = later
+    with restoring(home) as it, it.staged(Wish(archive)) as staged:
+        begun = it.begin(staged, Wish(archive))
+    shutil.rmtree(begun.folder(home))
+    tables, said = changes(v6, home, "--continue")
+    assert tables["executions"] == "-2 rows" and set(tables) == set(now) and "taken out once more" in said
+    tables, said = changes(v6, home, "--rollback")
+    assert tables == {} and "is in its place already" in said
+    v6("restore", "--discard", "--dry-run", cwd=home.root, check=77)
+    with monkeypatch.context() as killing:
+        killing.setattr(Restore, "_follow", lambda *_: (_ for _ in ()).throw(Killed()))
+        with restoring(home) as it, pytest.raises(Killed):
+            it.carry_out(restore.last(home, "continue"))
+    assert changes(v6, home, "--continue")[0] == {}, "it has come"
+    assert changes(v6, home, "--rollback")[0]["executions"] == "+2 rows"
+    assert rows(home.lake) == then
+
+
 def test_a_lake_behind_a_link_is_refused_before_anything_stops(later) -> None:
     home, archive, _, _ = later
     elsewhere = home.root / "elsewhere"

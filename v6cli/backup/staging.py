@@ -89,21 +89,36 @@ def look(archive: Path, report: Report, *, only: Sequence[str] = ()) -> Staged:
 
 def rows(staged: Staged, home: Home, *, only: Sequence[str] = ()) -> list[Row]:
     """Every table of either side, now and restored. A lake that cannot be read has nothing that is known."""
-    now: dict[str, contents.TableContents] = {}
+    now = _counted(home.lake)
+    then = {table.name: (table.rows, table.files) for table in staged.tables}
+    return _rows(now, then, home.lake, staged.folder / names.LAKE if staged.folder else None, only)
+
+
+def rows_between(lake: Path, other: Path, *, only: Sequence[str] = ()) -> list[Row]:
+    """Every table of either of two lakes: of the one there is, and of the one that would take its place."""
+    return _rows(_counted(lake), _counted(other), lake, other, only)
+
+
+def _counted(lake: Path) -> dict[str, tuple[int, int]]:
+    """The tables of a lake that can be read, with their rows and files."""
     try:
-        with contents.look(home.lake, 0, patience=1.0) as live:
-            now = {table.name: table for table in live.tables}
+        with contents.look(lake, 0, patience=1.0) as found:
+            return {table.name: (table.rows, len(table.log) + len(table.data)) for table in found.tables}
     except LakeUnreadable:
-        pass
-    then = {table.name: table for table in staged.tables}
+        return {}
+
+
+def _rows(
+    now: dict[str, tuple[int, int]], then: dict[str, tuple[int, int]], lake: Path, other: Path | None, only: Sequence[str]
+) -> list[Row]:
     return [
         Row(
             name,
-            now[name].rows if name in now else None,
-            then[name].rows if name in then else None,
-            _newest(home.lake, name) if name in now else None,
-            _newest(staged.folder / names.LAKE, name) if name in then and staged.folder else None,
-            then[name].files if name in then else 0,
+            now[name][0] if name in now else None,
+            then[name][0] if name in then else None,
+            _newest(lake, name) if name in now else None,
+            _newest(other, name) if name in then and other else None,
+            then[name][1] if name in then else 0,
         )
         for name in sorted({*now, *then})
         if not only or name in only

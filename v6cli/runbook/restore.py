@@ -153,9 +153,7 @@ class Restore:
             self._roll_back(own)
 
     def discard(self, own: Restoration) -> None:
-        """Let the earlier lake go. Raises Refused while the restore is unfinished, CannotWrite."""
-        if own.phase != "done":
-            raise Refused(f"{restoration.UNFINISHED}: the earlier lake may still be needed", next_step=restoration.NEXT)
+        """Let the earlier lake of a restore that is done go. Raises CannotWrite."""
         with self._step("discard", "the lake from before the restore is gone"):
             restoration.forget(self.home)
             shutil.rmtree(own.folder(self.home), ignore_errors=True)
@@ -168,8 +166,6 @@ class Restore:
     # The steps.
 
     def _carry_out(self, own: Restoration) -> None:
-        if own.phase == "rolling back":
-            raise UsageError("this restore is being rolled back", next_step="v6 restore --rollback")
         if own.phase == "begun":
             if self._taken_out != own.id:
                 self._take_out_again(own)
@@ -385,10 +381,17 @@ def instead(which: str, **asked: bool) -> End | None:
 
 
 def last(home: Home, how: End, *, start: bool = True) -> Restoration:
-    """The restore that is to be ended so, services started after it or not. Raises BadInput where there is none, BadConfiguration."""
+    """The restore that is to be ended so, services started after it or not.
+
+    Raises BadInput where there is none, UsageError or Refused where that is not the way to end it, BadConfiguration.
+    """
     found = restoration.recorded(home)
     if found is None or (how == "continue" and found.phase == "done"):
         raise BadInput(f"there is no restore to {'go on with' if how == 'continue' else f'be ended by --{how}'} in {home}")
+    if how == "continue" and found.phase == "rolling back":
+        raise UsageError("this restore is being rolled back", next_step="v6 restore --rollback")
+    if how == "discard" and found.phase != "done":
+        raise Refused(f"{restoration.UNFINISHED}: the earlier lake may still be needed", next_step=restoration.NEXT)
     return found.at(found.phase, start=found.start and start)
 
 

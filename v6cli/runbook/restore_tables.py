@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from v6cli import clock
-from v6cli.backup import staging
+from v6cli.backup import archive, exchange, manifest, names, staging
 from v6cli.backup.restoration import Restoration
 from v6cli.backup.staging import Row, Staged
+from v6cli.errors import BadInput
 from v6cli.home import Home
 from v6cli.results import Column, Table
 from v6cli.runbook import restore
@@ -40,6 +41,51 @@ def plan(staged: Staged, wish: Wish, home: Home) -> Table:
 def steps(title: str, done: list[Done]) -> Table:
     """What was done."""
     return Table("v6.restore/1", title, STEPS, [(one.step, one.status, one.text) for one in done], as_of=clock.now())
+
+
+def way(how: End, own: Restoration, home: Home) -> Table:
+    """What going on, going back or letting go would do from where the restore is; nothing is written for it."""
+    name, other = Path(own.archive).name, own.folder(home) / names.LAKE
+    came = own.came is not None and exchange.identity(home.lake) == own.came
+    rows: list[tuple[Any, ...]] = []
+    if how == "discard":
+        head = f"the lake from before the restore of {name} is let go for good"
+        rows = [(*_row(one)[:-1], "then is let go") for one in staging.rows_between(home.lake, other)]
+    elif how == "rollback":
+        head = f"the lake from before the restore of {name} {'comes back' if came else 'is in its place already'}"
+        rows = [_row(one) for one in staging.rows_between(home.lake, other)] if came else []
+    else:
+        head = f"the restore of {name} goes on from the step {own.phase!r}"
+        rows = [] if came else [_row(one) for one in _to_come(own, home, other)]
+    return Table("v6.restore-plan/1", head, PLAN, rows, as_of=clock.now(), notes=_acts(how, own), empty="no table changes")
+
+
+def _to_come(own: Restoration, home: Home, other: Path) -> list[Row]:
+    """The tables that a restore will bring; before everything was stopped its archive says which, since what was taken out may be torn."""
+    if own.phase != "begun":
+        return staging.rows_between(home.lake, other)
+    path = Path(own.archive)
+    try:
+        tables = manifest.summary(archive.head(path)).tables
+    except BadInput:  # gone, or of an older layout
+        return []
+    return staging.rows(Staged(path, None, own.sha256, None, tables, []), home, only=own.only)
+
+
+def _acts(how: End, own: Restoration) -> list[str]:
+    """What happens beside the exchange, in the order of its steps."""
+    if how == "discard":
+        return ["nothing brings it back then" + (f" but the safety backup {Path(own.safety).name}" if own.safety else "")]
+    said = ["trading is REDUCING until v6 resume, and every service is stopped"]
+    if how == "continue" and own.phase == "begun":
+        said.append("the archive is taken out once more, every sum checked, and what is there is backed up")
+    if own.config:
+        said.append(f"settings that {'come back' if how == 'rollback' else 'are restored'}: {', '.join(own.config)}")
+    said.append(
+        "the restored lake is thrown away; what state has learnt stays" if how == "rollback" else "state is united with the backup's"
+    )
+    said.append(f"then a sync with IB; services {'are started' if own.start else 'stay stopped'}")
+    return said
 
 
 def title(how: End, own: Restoration) -> str:
