@@ -19,6 +19,7 @@ from v6cli.home import Home
 from v6cli.runbook.restore import Wish
 from v6cli.settings import Backups
 
+from ..conftest import free_port
 from .conftest import back_up, everything
 from .s3 import Server
 from .test_restore import run
@@ -347,3 +348,27 @@ def test_one_carries_at_a_time_and_no_room_is_said(home: Home, tmp_path: Path, m
     monkeypatch.setattr(scratch, "free", lambda _place: 100)
     with pytest.raises(CannotWrite, match="no room"):
         fetched(home, own, "latest")
+
+
+@pytest.mark.parametrize("remote", ["gs://bucket/v6", "az://container/v6"])
+@pytest.mark.parametrize("known", [False, True])
+def test_other_clouds_without_account_or_network_fail_in_one_line(
+    v6, home: Home, monkeypatch, tmp_path: Path, remote: str, known: bool
+) -> None:
+    """Neither is spoken to here: that their stores are made, and that what they say reaches the operator short and without a secret."""
+    port = free_port()
+    for name in [name for name in os.environ if name.startswith(("AWS_", "GOOGLE_", "AZURE_"))]:
+        monkeypatch.delenv(name)
+    put_settings(home, remote=remote)
+    google = tmp_path / "google.json"
+    if known:
+        account = {"client_email": "a@b", "private_key": "", "private_key_id": "", "disable_oauth": True}
+        google.write_text(json.dumps(account | {"gcs_base_url": f"http://127.0.0.1:{port}"}))
+        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+        monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "dmVyeS1zZWNyZXQ=")
+        monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(google))
+    failed = v6("--home", home.root, "backup", "list", "--remote", check=69 if known else 78)
+    assert remote in failed.stderr and "dmVyeS" not in failed.stderr and "Traceback" not in failed.stderr
+    assert len(failed.stderr.strip().splitlines()) <= 3, failed.stderr

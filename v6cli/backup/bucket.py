@@ -50,8 +50,10 @@ class Bucket:
             "retry_config": {"max_retries": RETRIES, "retry_timeout": GIVE_UP},
             "client_options": {"connect_timeout": CONNECT, "timeout": STALLED, "allow_http": _plain_http()},
         }
-        with self._reached():
+        try:
             self._store: Any = store.from_url(url, **how)
+        except self._errors as error:
+            raise BadConfiguration(f"{url} cannot be used: {said(error)}", next_step=CREDENTIALS) from error
 
     def sizes(self) -> dict[str, int]:
         """Every file by its name."""
@@ -89,7 +91,7 @@ class Bucket:
             raise Unavailable(f"{self._url}: {said(error)}") from error
 
 
-CREDENTIALS = "set AWS_…, GOOGLE_… or AZURE_… in the environment of v6, or log in with the cloud's own tool"
+CREDENTIALS = "set AWS_…, GOOGLE_… or AZURE_… (the account, too) in the environment of v6, or log in with the cloud's own tool"
 
 
 def said(error: Exception) -> str:
