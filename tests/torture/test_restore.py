@@ -49,7 +49,7 @@ def last_run(home: Home) -> str:
 @pytest.fixture(scope="module")
 def template() -> Iterator[tuple[Home, float]]:
     """A home whose lake has gone on since its backup; and how long a restore of it takes that nobody kills."""
-    root = Path(tempfile.mkdtemp(prefix="v6-"))
+    root = Path(tempfile.mkdtemp(prefix="v6-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     home = new_home.make(root / "t", "paper", "DU1234567", port=free_port())
     tables.create(home.lake)
     for number in range(1, SYNCS):
