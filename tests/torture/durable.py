@@ -3,7 +3,7 @@
 ACT is halt, intent, sync, replace or restore. It is done in a new home for each n from FIRST in steps of STEP, the n-th call that changes a file failing
 with the errno CODE, until there are no more calls than that; each time a JSON object is printed: ``said`` is what came of the act, and
 ``found`` what is there when the home is opened anew. With a FIRST of 0 it is done once, nothing fails, and FOLDER/trace has each call.
-PLANT ``no-folder-sync``, ``no-file-sync`` and ``no-commit-sync`` leave one of them out.
+PLANT ``no-folder-sync``, ``no-file-sync``, ``no-commit-sync`` and ``no-disk-sync`` leave one of them out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from v6cli import clock, events, files, latch, main, settings
-from v6cli.backup import create, restoration
+from v6cli.backup import create, exchange, restoration
 from v6cli.errors import V6Error
 from v6cli.home import Home
 from v6cli.install import new_home
@@ -222,6 +222,8 @@ def plant(which: str) -> None:
         os.fsync = folders_only
     elif which == "no-commit-sync":
         State.transaction = hasty  # type: ignore[method-assign]
+    elif which == "no-disk-sync":
+        exchange.sync_everything = lambda folder: None
     elif which == "no-folder-sync":
         files.sync_folder = latch.sync_folder = durability.sync_folder = lambda path: None
 

@@ -218,10 +218,30 @@ def file_is_durable_before_its_name(folder: Path) -> bool:
     return well and not unsynced.below("config")
 
 
+def restored_lake_is_durable_before_it_comes(folder: Path) -> bool:
+    """All that was taken out, by one sync of its disk, and the record of the restore, before the lakes change places."""
+    unsynced_there = seen = False
+    well = True
+    for call, unsynced in calls(folder):
+        staged = call.path.parts[:2] == ("data", "restore") and call.path.parts[3:5] == ("data", "lake")
+        if call.word == "name" and {call.path.parts[:2], call.second.parts[:2]} == {("data", "restore"), ("data", "lake")}:
+            seen = True
+            well &= not unsynced_there and not unsynced.below("data/restore/restore.json")
+        elif call.word == "name" and call.second == PurePath("data/restore/restore.json"):
+            well &= not unsynced.holds(call.inode)
+        elif call.word == "sync":
+            unsynced_there &= not (staged and len(call.path.parts) == 5)
+        else:
+            unsynced_there |= staged
+    assert seen
+    return well
+
+
 ORDERS = {
     "halt": (halt_is_durable_first, ["no-file-sync", "no-folder-sync"]),
     "intent": (intent_is_durable, ["no-commit-sync"]),
     "sync": (sync_is_durable_in_order, ["no-file-sync", "no-folder-sync", "no-commit-sync"]),
+    "restore": (restored_lake_is_durable_before_it_comes, ["no-disk-sync", "no-file-sync"]),
     "replace": (file_is_durable_before_its_name, ["no-file-sync", "no-folder-sync"]),
 }
 
