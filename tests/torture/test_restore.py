@@ -93,8 +93,9 @@ def test_killed_at_any_instant_the_lake_is_one_of_two_and_the_restore_ends(templ
             process.communicate()
         if process.returncode == 69:
             assert last_run(home) == (new if how == "--continue" else old) and restoration.unfinished(home) is None
-    else:
-        assert answer(home, "restore", "--rollback", "--yes", "--no-start")[0] == 69
+    else:  # the fourth may have ended it
+        if restoration.recorded(home) is not None:
+            assert answer(home, "restore", "--rollback", "--yes", "--no-start")[0] == 69
         assert last_run(home) == old
     kept = restoration.recorded(home)
     assert last_run(home) == (new if kept else old)
