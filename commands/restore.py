@@ -7,7 +7,7 @@ import click
 from v6cli import completion, options
 from v6cli.app import App
 from v6cli.backup import catalogue
-from v6cli.runbook import restore, restore_tables
+from v6cli.runbook import restore_asked, restore_tables
 
 
 @options.command()
@@ -52,25 +52,25 @@ def command(app: App, which: str, only: tuple[str, ...], config: bool, no_start:
       v6 restore s3://bucket/prefix/backup_20261124_163000.tar.gz
       v6 restore --rollback --dry-run
     """
-    if how := restore.instead(which, **instead):
-        own = restore.last(app.home, how, start=not no_start)
+    if how := restore_asked.instead(which, **instead):
+        own = restore_asked.last(app.home, how, start=not no_start)
         app.output.show(restore_tables.way(how, own, app.home))
         if dry_run:
             return
         with app.alone("restore"), app.restoring(restore_tables.title(how, own)) as restoring:
-            app.output.confirm(restore.question(how, own), yes=yes)
+            app.output.confirm(restore_asked.question(how, own), yes=yes)
             restoring.end(how, own)
             restoring.check_reconciled()
         return
-    wish = restore.Wish(app.archive(which or catalogue.LATEST, dry_run=dry_run), only, config, not no_start)
+    wish = restore_asked.Wish(app.archive(which or catalogue.LATEST, dry_run=dry_run), only, config, not no_start)
     if dry_run:
-        with app.output.live("reading the backup") as report, restore.looked(app.home, wish, app.settings, report) as staged:
+        with app.output.live("reading the backup") as report, restore_asked.looked(app.home, wish, app.settings, report) as staged:
             app.output.show(restore_tables.plan(staged, wish, app.home))
         return
     with app.alone("restore"), app.restoring(f"restore of {wish.archive.name}") as restoring:
         with restoring.staged(wish) as staged:
             app.output.show(restore_tables.plan(staged, wish, app.home))
-            app.output.confirm(restore.QUESTION, yes=yes)
+            app.output.confirm(restore_asked.QUESTION, yes=yes)
             begun = restoring.begin(staged, wish)
         restoring.carry_out(begun)
         restoring.check_reconciled()

@@ -11,7 +11,7 @@ from v6cli import latch
 from v6cli.backup import exchange, names, restoration
 from v6cli.backup.restoration import Restoration
 from v6cli.latch import TradingState
-from v6cli.runbook import restore
+from v6cli.runbook import restore_asked, restore_settings
 from v6cli.runbook.restore import Restore
 from v6cli.state import union
 
@@ -83,7 +83,7 @@ def _loosens_the_latch() -> Patch:
 
 
 def _gives_no_settings_back() -> Patch:
-    return Restore, "_give_settings_back", lambda self, own: None
+    return restore_settings, "give_back", lambda home, own: None
 
 
 def _takes_no_lock() -> Patch:
@@ -104,7 +104,7 @@ def _goes_back_without_a_record() -> Patch:
     def roll_back(self: Restore, own: Restoration) -> None:
         self._reduce(own)
         self._swap(own.folder(self.home))
-        self._give_settings_back(own)
+        restore_settings.give_back(self.home, own)
         restoration.forget(self.home)
         self._start(own)
 
@@ -124,7 +124,7 @@ def _goes_on_while_services_run() -> Patch:
 
 
 def _asks_for_no_account() -> Patch:
-    return restore, "check_account", lambda staged, own: None
+    return restore_asked, "check_account", lambda staged, own: None
 
 
 def _begins_over_an_unfinished_one() -> Patch:

@@ -16,7 +16,7 @@ from v6cli import events, settings
 from v6cli.backup import bucket, carrying, catalogue, copies, place, verify
 from v6cli.errors import BadConfiguration, BadInput, CannotWrite, Unavailable
 from v6cli.home import Home
-from v6cli.runbook.restore import Wish
+from v6cli.runbook.restore_asked import Wish
 from v6cli.settings import Backups
 
 from ..conftest import free_port

@@ -22,8 +22,9 @@ from v6cli.lake import contents, reader, tables
 from v6cli.lake.writer import Writer
 from v6cli.latch import TradingState
 from v6cli.models import Contract, Order
-from v6cli.runbook import restore, restore_tables, service
-from v6cli.runbook.restore import Restore, Rooms, Wish
+from v6cli.runbook import restore, restore_asked, restore_tables, service
+from v6cli.runbook.restore import Restore, Rooms
+from v6cli.runbook.restore_asked import Wish
 from v6cli.state import intents, journal
 from v6cli.state.database import open_state
 
@@ -112,12 +113,12 @@ def test_the_earlier_lake_is_kept_until_it_is_let_go(later) -> None:
     run(home, Wish(archive))
     with restoring(home) as again, pytest.raises(Refused, match="still kept"), again.staged(Wish(archive)):
         pass
-    kept = restore.last(home, "discard")
+    kept = restore_asked.last(home, "discard")
     with restoring(home) as it:
         it.discard(kept)
     assert list(home.restore.iterdir()) == [] and rows(home.lake) == then
     with pytest.raises(BadInput, match="no restore"):
-        restore.last(home, "rollback")
+        restore_asked.last(home, "rollback")
 
 
 def test_what_is_not_agreed_to_changes_nothing(later) -> None:
@@ -140,7 +141,7 @@ PHASES = 5  # times that a restore of everything records how far it is: begun, i
 @pytest.mark.parametrize("phase", range(1, PHASES + 1))
 @pytest.mark.parametrize("how", ["continue", "rollback"])
 def test_killed_at_any_phase_it_is_the_one_lake_or_the_other_and_can_go_on_or_back(
-    later, monkeypatch: pytest.MonkeyPatch, how: restore.End, phase: int, before: bool
+    later, monkeypatch: pytest.MonkeyPatch, how: restore_asked.End, phase: int, before: bool
 ) -> None:
     home, archive, then, now = later
     really_keep, calls = restoration.keep, []
@@ -162,7 +163,7 @@ def test_killed_at_any_phase_it_is_the_one_lake_or_the_other_and_can_go_on_or_ba
     with pytest.raises(BadConfiguration, match="a restore is unfinished"):
         restoration.check_finished(home)
     with restoring(home) as it:
-        it.end(how, restore.last(home, how))
+        it.end(how, restore_asked.last(home, how))
     assert rows(home.lake) == (then if how == "continue" else now)
     restoration.check_finished(home)
     assert latch.read(home).state is TradingState.REDUCING or phase == 1
@@ -185,11 +186,11 @@ def test_killed_on_the_way_back_it_can_only_go_back(later, monkeypatch: pytest.M
     with monkeypatch.context() as killing, restoring(home) as it:
         killing.setattr(exchange, "exchange", killed)
         with pytest.raises(Killed):
-            it.roll_back(restore.last(home, "rollback"))
+            it.roll_back(restore_asked.last(home, "rollback"))
     with restoring(home) as it, pytest.raises(UsageError, match="being rolled back"):
-        it.carry_out(restore.last(home, "continue"))
+        it.carry_out(restore_asked.last(home, "continue"))
     with restoring(home) as it:
-        it.roll_back(restore.last(home, "rollback"))
+        it.roll_back(restore_asked.last(home, "rollback"))
     assert rows(home.lake) == now and restoration.recorded(home) is None
     assert home.settings_file.read_text() == settings_since
     assert latch.read(home).state is TradingState.REDUCING, "another lake is a reason to look before going on, whichever it is"
@@ -299,7 +300,7 @@ def test_the_journal_is_united_and_nothing_of_it_doubled(home: Home) -> None:
     for _ in range(2):
         run(home, Wish(archive))
         with restoring(home) as it:
-            it.discard(restore.last(home, "discard"))
+            it.discard(restore_asked.last(home, "discard"))
     with open_state(home) as state:
         assert sorted(one.run for one in journal.entries(state)) == ["run-now", "run-then"]
 
@@ -316,7 +317,7 @@ def test_some_tables_alone_leave_the_others_as_they_are_and_can_be_read_at_once(
     record = tables.pin(home.lake).record
     assert record.outcome == "restored" and "executions" in record.note
     with restoring(home) as it:
-        it.roll_back(restore.last(home, "rollback"))
+        it.roll_back(restore_asked.last(home, "rollback"))
     assert rows(home.lake) == now
 
 
@@ -343,9 +344,9 @@ def test_an_archive_that_is_no_longer_there_can_only_be_gone_back_from(later, ar
         shutil.copy(back_up(home).path, archive)
         archive.with_name(archive.name + ".sha256").unlink()
     with restoring(home) as it, pytest.raises(BadInput, match=r"is gone|is not the archive"):
-        it.carry_out(restore.last(home, "continue"))
+        it.carry_out(restore_asked.last(home, "continue"))
     with restoring(home) as it:
-        it.roll_back(restore.last(home, "rollback"))
+        it.roll_back(restore_asked.last(home, "rollback"))
     assert rows(home.lake) == now and restoration.recorded(home) is None
 
 
@@ -356,7 +357,7 @@ def test_what_was_taken_out_and_torn_by_a_crash_is_taken_out_again(later) -> Non
     for file in (begun.folder(home) / names.LAKE).rglob("*.parquet"):
         file.write_bytes(b"")
     with restoring(home) as it:
-        it.carry_out(restore.last(home, "continue"))
+        it.carry_out(restore_asked.last(home, "continue"))
     assert rows(home.lake) == then
 
 
@@ -379,7 +380,7 @@ def test_settings_come_back_where_that_is_asked_for_and_go_again(later) -> None:
     assert (home.config / "notes.toml").read_text() == "a = 1\n"
     assert home.settings_file.read_text().endswith("# changed since\n")
     with restoring(home) as it:
-        it.roll_back(restore.last(home, "rollback"))
+        it.roll_back(restore_asked.last(home, "rollback"))
     assert home.settings_file.read_text() == was and not (home.config / "notes.toml").exists()
 
 
@@ -401,7 +402,7 @@ def test_archives_of_the_older_layouts_are_restored_as_far_as_they_open(later, l
         tar.add(home.lake, layout)
     shutil.rmtree(home.lake / "executions")
     it_is = Wish(old)
-    with restore.looked(home, it_is, settings.load(home), events.ignore) as staged:
+    with restore_asked.looked(home, it_is, settings.load(home), events.ignore) as staged:
         assert "no manifest" in " ".join(restore_tables.plan(staged, it_is, home).notes)
         assert staged.folder is not None and not staged.folder.is_relative_to(home.root)
     run(home, it_is)
@@ -490,7 +491,7 @@ def test_a_dry_run_shows_what_going_on_would_do(v6, later, monkeypatch: pytest.M
     with monkeypatch.context() as killing:
         killing.setattr(Restore, "_follow", lambda *_: (_ for _ in ()).throw(Killed()))
         with restoring(home) as it, pytest.raises(Killed):
-            it.carry_out(restore.last(home, "continue"))
+            it.carry_out(restore_asked.last(home, "continue"))
     assert changes(v6, home, "--continue")[0] == {}, "it has come"
     assert changes(v6, home, "--rollback")[0]["executions"] == "+2 rows"
     assert rows(home.lake) == then
@@ -523,13 +524,13 @@ def test_the_lakes_never_change_places_under_somebody_who_writes(later, monkeypa
                 run(home, Wish(archive))
     else:
         run(home, Wish(archive))
-    how: restore.End = "rollback" if phase == "back" else "continue"
+    how: restore_asked.End = "rollback" if phase == "back" else "continue"
     before = rows(home.lake)
     with tables.hold_writers(home.lake, "sync r9", 1.0), restoring(home) as it, pytest.raises(Refused, match="sync r9"):
-        it.end(how, restore.last(home, how))
+        it.end(how, restore_asked.last(home, how))
     assert rows(home.lake) == before
     with restoring(home) as it:
-        it.end(how, restore.last(home, how))
+        it.end(how, restore_asked.last(home, how))
     assert rows(home.lake) == (now if phase == "back" else then)
 
 
@@ -539,7 +540,7 @@ def test_a_lake_that_is_missing_or_torn_comes_back(later) -> None:
     run(home, Wish(archive))
     assert rows(home.lake) == then
     with restoring(home) as it:
-        it.discard(restore.last(home, "discard"))
+        it.discard(restore_asked.last(home, "discard"))
     for log in home.lake.glob("*/_delta_log/*.json"):
         log.write_bytes(b"\x00" * 10)
     run(home, Wish(archive))
@@ -567,10 +568,10 @@ def test_what_is_left_by_killed_restores_goes_with_the_next(later) -> None:
 
 def test_two_things_at_once_are_a_usage_error() -> None:
     with pytest.raises(UsageError):
-        restore.instead("", go_on=True, rollback=True, discard=False)
+        restore_asked.instead("", go_on=True, rollback=True, discard=False)
     with pytest.raises(UsageError):
-        restore.instead("latest", go_on=False, rollback=True, discard=False)
-    assert restore.instead("latest", go_on=False, rollback=False, discard=False) is None
+        restore_asked.instead("latest", go_on=False, rollback=True, discard=False)
+    assert restore_asked.instead("latest", go_on=False, rollback=False, discard=False) is None
 
 
 def test_rows_of_a_table_on_one_side_only_are_said(later) -> None:

@@ -9,28 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from v6cli import clock, latch, settings
+from v6cli import clock, latch
 from v6cli.backup import create, exchange, names, restoration, staging
 from v6cli.backup.create import SUFFIX
-from v6cli.backup.errors import NoManifest
 from v6cli.backup.restoration import Restoration
 from v6cli.backup.staging import Staged
-from v6cli.errors import BadConfiguration, BadInput, CannotWrite, Refused, Unavailable, UsageError, V6Error
+from v6cli.errors import BadInput, CannotWrite, Refused, Unavailable, V6Error
 from v6cli.events import Report, StepBegan, StepEnded, ignore
-from v6cli.files import private_folder, write_durably
+from v6cli.files import private_folder
 from v6cli.home import Home
 from v6cli.lake import contents, tables, writer
 from v6cli.lake.rows import SyncRunRecord
 from v6cli.latch import TradingState
-from v6cli.runbook import halt, sync
+from v6cli.runbook import halt, restore_asked, restore_settings, sync
+from v6cli.runbook.restore_asked import End, Wish
 from v6cli.state import union
 from v6cli.state.database import open_read_only
 from v6cli.state.errors import StateMissing
@@ -40,18 +39,8 @@ if TYPE_CHECKING:
     from v6cli.settings import Settings
     from v6cli.state.database import State
 
-End = Literal["continue", "rollback", "discard"]
-
 GATEWAY = "ib-gateway"
-QUESTION = "Stop every service and put this lake in the place of the one there is?"
-QUESTIONS: dict[End, str] = {
-    "continue": "Go on with the restore of {archive}, which came to the step {phase!r}?",
-    "rollback": "Stop every service and bring back the lake from before the restore of {archive}?",
-    "discard": "Let the lake from before the restore of {archive} go for good?",
-}
 WAIT_FOR_WRITERS = 30.0  # wall seconds
-NOT_KEPT = "config-was"  # settings files that a restore replaced
-ABSENT = ".was-not-there"
 
 
 class Rooms(Struct, frozen=True):
@@ -63,15 +52,6 @@ class Rooms(Struct, frozen=True):
     who: str
     silence: Callable[[], str]
     live: Callable[[str], contextlib.AbstractContextManager[Report]]
-
-
-class Wish(Struct, frozen=True):
-    """What is to be restored: ``only`` names tables (all when empty); ``config`` takes the settings too; ``start`` starts services after it."""
-
-    archive: Path
-    only: tuple[str, ...] = ()
-    config: bool = False
-    start: bool = True
 
 
 class Done(Struct, frozen=True):
@@ -109,9 +89,9 @@ class Restore:
         try:
             with self._rooms.live("taking the backup out") as report:
                 staged = staging.stage(wish.archive, folder, report, only=wish.only)
-            check_account(staged, self._rooms.settings)
+            restore_asked.check_account(staged, self._rooms.settings)
             if wish.config:
-                check_settings(staged, self._rooms.settings)
+                restore_settings.check(staged, self._rooms.settings)
             yield staged
         finally:
             if restoration.recorded(self.home) is None:
@@ -131,7 +111,7 @@ class Restore:
                 staged.taken,
                 clock.now(),
                 only=list(wish.only),
-                config=config_files(staged.folder) if wish.config else [],
+                config=restore_settings.files(staged.folder) if wish.config else [],
                 start=wish.start,
             ),
         )
@@ -193,7 +173,7 @@ class Restore:
                 self._swap(folder)
         else:
             self.done.append(Done("exchange", "ok", "the earlier lake is in its place already"))
-        self._give_settings_back(own)
+        restore_settings.give_back(self.home, own)
         self._reconcile()
         restoration.forget(self.home)
         shutil.rmtree(folder, ignore_errors=True)
@@ -287,8 +267,7 @@ class Restore:
         folder = own.folder(self.home)
         if own.config:
             with self._step("settings", f"{', '.join(own.config)} restored"):
-                for name in own.config:
-                    _replace(self.home.root / name, (folder / name).read_bytes(), folder / NOT_KEPT / name)
+                restore_settings.put(self.home, own)
         with self._step("state", "") as said:
             said(self._unite(folder))
         return restoration.keep(self.home, own.at("united"))
@@ -301,14 +280,6 @@ class Restore:
             return "the backup has no state; the one of this home stays"
         unknown = f", {found.unknown} of them UNKNOWN: v6 orders settle" if found.unknown else ""
         return f"united: {found.journal} journal entries and {found.intents} intents came in{unknown}"
-
-    def _give_settings_back(self, own: Restoration) -> None:
-        kept = own.folder(self.home) / NOT_KEPT
-        for name in own.config:
-            if (kept / name).exists():
-                write_durably(self.home.root / name, (kept / name).read_bytes())
-            elif (kept / (name + ABSENT)).exists():
-                (self.home.root / name).unlink(missing_ok=True)
 
     def _reconcile(self) -> None:
         """Bring the lake up to what IB says now; where that is not possible, it is said."""
@@ -352,89 +323,6 @@ class Restore:
             yield
         except OSError as error:
             raise CannotWrite(f"{error.filename or path}: {error.strerror}", next_step=restoration.NEXT) from error
-
-
-@contextlib.contextmanager
-def looked(home: Home, wish: Wish, own: Settings, report: Report) -> Iterator[Staged]:
-    """What a backup would bring, for a dry run: nothing of the home is written.
-
-    One without a manifest is taken out to a folder outside of the home, which is removed again. Raises as ``Restore.staged``.
-    """
-    exchange.check_exchangeable(home.lake)
-    try:
-        staged = staging.look(wish.archive, report, only=wish.only)
-    except NoManifest:
-        with tempfile.TemporaryDirectory(prefix="v6-restore-") as folder:
-            yield staging.stage(wish.archive, Path(folder) / names.TOP, report, only=wish.only)
-        return
-    check_account(staged, own)
-    yield staged
-
-
-def instead(which: str, **asked: bool) -> End | None:
-    """What is asked for in place of a restore, None where it is a restore. Raises UsageError for two things at once."""
-    flags: dict[str, End] = {"go_on": "continue", "rollback": "rollback", "discard": "discard"}
-    chosen = [end for flag, end in flags.items() if asked[flag]]
-    if len(chosen) > 1 or (chosen and which):
-        raise UsageError(f"--{chosen[0]} is about the restore that there was: it goes alone")
-    return chosen[0] if chosen else None
-
-
-def last(home: Home, how: End, *, start: bool = True) -> Restoration:
-    """The restore that is to be ended so, services started after it or not.
-
-    Raises BadInput where there is none, UsageError or Refused where that is not the way to end it, BadConfiguration.
-    """
-    found = restoration.recorded(home)
-    if found is None or (how == "continue" and found.phase == "done"):
-        raise BadInput(f"there is no restore to {'go on with' if how == 'continue' else f'be ended by --{how}'} in {home}")
-    if how == "continue" and found.phase == "rolling back":
-        raise UsageError("this restore is being rolled back", next_step="v6 restore --rollback")
-    if how == "discard" and found.phase != "done":
-        raise Refused(f"{restoration.UNFINISHED}: the earlier lake may still be needed", next_step=restoration.NEXT)
-    return found.at(found.phase, start=found.start and start)
-
-
-def question(how: End, own: Restoration) -> str:
-    """What is asked before it is ended so."""
-    return QUESTIONS[how].format(archive=Path(own.archive).name, phase=own.phase)
-
-
-def check_account(staged: Staged, own: Settings) -> None:
-    """A backup of another account is not restored here. Raises Refused."""
-    if staged.manifest is not None and staged.manifest.account != (own.account or ""):
-        theirs, ours = staged.manifest.account or "none", own.account or "none"
-        raise Refused(
-            f"{staged.archive.name} is of account {theirs}, this home of {ours}", next_step="restore it in a home of that account"
-        )
-
-
-def check_settings(staged: Staged, own: Settings) -> None:
-    """The settings of the backup can be used, and are of this profile and account. Raises BadInput, Refused."""
-    assert staged.folder is not None
-    copy = Home(staged.folder)
-    if not copy.settings_file.exists():
-        raise BadInput(f"{staged.archive.name} has no settings", next_step="leave --config out")
-    try:
-        theirs = settings.load(copy)
-    except BadConfiguration as error:
-        raise BadInput(f"the settings in {staged.archive.name} cannot be used: {error.message}", next_step="leave --config out") from error
-    if (theirs.profile, theirs.account) != (own.profile, own.account):
-        raise Refused(f"the settings in {staged.archive.name} are of {theirs.profile} {theirs.account}", next_step="leave --config out")
-
-
-def config_files(folder: Path) -> list[str]:
-    """The settings files that were taken out, by their path in a home."""
-    place = Home(folder).config
-    return sorted(path.relative_to(folder).as_posix() for path in place.rglob("*") if path.is_file())
-
-
-def _replace(path: Path, content: bytes, aside: Path) -> None:
-    """Replace a file, its former content kept; a second time keeps what was kept."""
-    absent = aside.with_name(aside.name + ABSENT)
-    if not aside.exists() and not absent.exists():
-        write_durably(*((aside, path.read_bytes()) if path.exists() else (absent, b"")))
-    write_durably(path, content)
 
 
 def _link(source: str, target: str) -> None:

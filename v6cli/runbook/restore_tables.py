@@ -12,8 +12,9 @@ from v6cli.backup.staging import Row, Staged
 from v6cli.errors import BadInput
 from v6cli.home import Home
 from v6cli.results import Column, Table
-from v6cli.runbook import restore
-from v6cli.runbook.restore import Done, End, Wish
+from v6cli.runbook import restore_settings
+from v6cli.runbook.restore import Done
+from v6cli.runbook.restore_asked import End, Wish
 
 PLAN = (
     Column("table"),
@@ -114,7 +115,7 @@ def _change(one: Row) -> str:
 def _settings(staged: Staged, wish: Wish, home: Home) -> list[str]:
     if staged.folder is None:
         return []
-    files = restore.config_files(staged.folder)
+    files = restore_settings.files(staged.folder)
     differ = [name for name in files if _bytes(staged.folder / name) != _bytes(home.root / name)]
     if not differ:
         return []
