@@ -114,9 +114,10 @@ def _written(
     *,
     include_secrets: bool,
 ) -> Backup:
-    folder.mkdir()
     taken = clock.now()
     free = scratch.free(home.backups)
+    with _full_disk(home, 0, free):
+        folder.mkdir()
     copy = None
     if state is not None:
         copy = folder / home.state.name
