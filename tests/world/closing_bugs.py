@@ -86,5 +86,5 @@ BUGS: dict[str, Plant] = {
     "lets a combo fall to legs before its cancel is confirmed": _no_confirmation,
     "forgets the orders of a closing that died": one(close_all.CloseAll, "_settle", _nothing),
     "closes beside a trading that lives": one(senders, "silence", _none_ended),
-    "says flat while an order of it may fill": one(close_all.CloseAll, "_may_work_yet", lambda *_: []),
+    "says flat while an order of it may fill": one(close_all.CloseAll, "_with_what_may_work", lambda _, held: list(held.values())),
 }

@@ -365,21 +365,26 @@ class CloseAll:
         stage = await self._look(connection)
         said = {one.contract.con_id: one.why for one in left}
         contracts = {own.con_id: own for part in stage.plan.parts for own, _ in part.legs}
-        held = [
-            Left(contracts[con_id], size, said.get(con_id, "it is still held: run it again"))
+        held = {
+            con_id: Left(contracts[con_id], size, said.get(con_id, "it is still held: run it again"))
             for con_id, size in stage.plan.sizes.items()
             if abs(size) > 1e-9
-        ]
-        return held + self._may_work_yet(held)
+        }
+        return self._with_what_may_work(held)
 
-    def _may_work_yet(self, held: Sequence[Left]) -> list[Left]:
-        """Orders of this run that may still fill though nothing is held that they could close, as after a liquidation by IB."""
-        told = " ".join(one.why for one in held)
-        return [
-            Left(one.order.contract, 0.0, f"its order {one.order_refs[-1]} may still work: a fill would open a position")
-            for one in intents.of_run(self._state, self._run)
-            if one.state in {"open", "unknown"} and one.intent not in told
-        ]
+    def _with_what_may_work(self, held: dict[int, Left]) -> list[Left]:
+        """What is held, and orders of this run that may still fill, be it that nothing is held for them, as after a liquidation by IB."""
+        told = " ".join(one.why for one in held.values())
+        left, others = dict(held), []
+        for one in intents.of_run(self._state, self._run):
+            if one.state not in {"open", "unknown"} or one.intent in told:
+                continue
+            own, may = one.order.contract, f"its order {one.order_refs[-1]} may still work"
+            if own.con_id in left:
+                left[own.con_id] = msgspec.structs.replace(left[own.con_id], why=f"{left[own.con_id].why}; {may}")
+            else:
+                others.append(Left(own, 0.0, f"{may}: a fill would open a position"))
+        return [*left.values(), *others]
 
     def end(self) -> None:
         """It needs its permit no more. Raises CannotWrite."""
