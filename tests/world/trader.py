@@ -216,13 +216,16 @@ class Trader:
     async def _settle_open_intents(self) -> None:
         """Find out what became of every order whose end is not recorded; cancel what is still alive."""
         while open_ := self._open_intents():
-            alive = await self._believed(self._client.all_open_orders)
+            listed = await self._believed(self._client.all_open_orders)
+            # As listed: an order that ends from here on may have fills that the list of executions does not have.
+            alive = [one for one in listed if not self._read(one.orderStatus.status, 0.0, one.orderStatus.whyHeld).ended]
             ended = await self._believed(self._client.completed_orders)
             fills = await self._believed(self._client.executions)
+            if ACCOUNT not in (managed := await self._client.managed_accounts()):
+                raise Lost(f"the gateway manages {managed} by now: its lists say nothing of these orders")
             again = False
             for reference in open_:
-                of_it = [trade for trade in alive if trade.order.orderRef == reference]
-                living = [trade for trade in of_it if not self._read(trade.orderStatus.status, 0.0, trade.orderStatus.whyHeld).ended]
+                living = [trade for trade in alive if trade.order.orderRef == reference]
                 if self._bug == "sends twice" and not any(trade.order.orderRef == reference for trade in ended):
                     living = []
                 if living:
