@@ -58,6 +58,45 @@ def test_a_cancel_ends_an_order_once_the_gateway_says_so(trading: Any) -> None:
     trading(act)
 
 
+@pytest.mark.parametrize("by", ["us", "IB"])
+def test_a_change_that_waits_for_its_turn_does_not_leave_once_the_order_is_cancelled(
+    trading: Any, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """At IB it would be a new order."""
+
+    async def act(at: Trading) -> None:
+        working = await at.desk.place(await at.sells(limit=999.0))
+        assert await working.ended(0.5) is None
+        turn, waits = asyncio.Event(), asyncio.Event()
+        bucket, take = at.connection.client.bucket, at.connection.client.bucket.take
+
+        async def long() -> None:
+            waits.set()
+            await turn.wait()
+
+        async def at_once() -> None:
+            """IB can be reached."""
+
+        written: list[int] = []
+        monkeypatch.setattr(at.connection.client, "place", lambda order_id, *_order: written.append(order_id))
+        monkeypatch.setattr(at.connection, "must_reach_ib", at_once)
+        monkeypatch.setattr(bucket, "take", long)
+        change = asyncio.ensure_future(working.reprice(at.low))
+        await asyncio.wait_for(waits.wait(), 5)
+        monkeypatch.setattr(bucket, "take", take)
+        if by == "us":
+            await working.cancel()
+        else:
+            await at.connection.client.cancel_order(working.recorded.order_id)
+            assert (await ends(working)).ending == "cancelled"
+        turn.set()
+        left = await change
+        assert (await ends(working)).ending == "cancelled"
+        assert written == [] and left is False
+
+    trading(act)
+
+
 def test_an_order_interrupted_on_its_way_has_not_left_and_is_ended_as_not_sent(trading: Any) -> None:
     async def act(at: Trading) -> None:
         recorded = await at.sells()

@@ -12,6 +12,7 @@ from v6cli.simulator.checks import Refused
 from v6cli.simulator.desk import Desk
 from v6cli.state import intents
 from v6cli.trading import flatten, walk
+from v6cli.trading.flatten import Flatten
 
 from .conftest import Trading, ends
 from .test_flatten import Closing, closing, names  # noqa: F401  a fixture
@@ -56,12 +57,22 @@ def refusing(monkeypatch: pytest.MonkeyPatch, code: int, times: int) -> list[int
     return refused
 
 
+@pytest.mark.parametrize("first", ["rest", "change"])
 def test_a_price_off_the_tick_is_rounded_and_sent_once(
     closing: Any,  # noqa: F811
     index_options: str,
     monkeypatch: pytest.MonkeyPatch,
+    first: str,
 ) -> None:
-    prices = walk.prices
+    """Whether the refusal is heard while the order rests or by a change of it, which finds it dead."""
+    prices, refused_at_rest = walk.prices, Flatten._refused
+
+    async def after_a_change(self: Flatten, working: Any) -> Any:
+        await working.refused()
+        return await refused_at_rest(self, working)
+
+    if first == "change":
+        monkeypatch.setattr(Flatten, "_refused", after_a_change)
 
     def between_two_steps(sides: list[walk.Side], own: Any, tick: float, multiplier: float) -> list[float]:
         first, *further = prices(sides, own, tick, multiplier)
@@ -74,7 +85,7 @@ def test_a_price_off_the_tick_is_rounded_and_sent_once(
     async def act(at: Closing) -> None:
         at.own = msgspec.structs.replace(at.own, steps=8)
         contracts = sorted(at.sizes)
-        assert names(await at.close()) == {}
+        assert names(await at.close(market=True)) == {}, "the market may move away while the price walks"
         refused = [one for one in intents.recent(at.stage.state, 100) if one.code == flatten.OFF_TICK]
         assert sorted(one.order.contract.con_id for one in refused) == contracts, "each of them once"
         assert all(one.state == "rejected" and "minimum price variation" in one.note for one in refused)

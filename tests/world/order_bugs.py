@@ -20,10 +20,11 @@ Plant = Callable[[], Iterator[Patch]]
 
 
 def _latch_before_token() -> Iterator[Patch]:
-    async def send(at: Any, home: Any, recorded: RecordedIntent, permit: Any = None) -> None:
+    async def send(at: Any, home: Any, recorded: RecordedIntent, permit: Any = None, **_more: Any) -> bool:
         barrier.check(home, closing=recorded.closing, permit=permit)
         await at.client.bucket.take()
         at.client.place(recorded.order_id, *translate.for_order(recorded, at.client.library))
+        return True
 
     yield orders, "send", send
 
@@ -58,9 +59,9 @@ def _record_after_send() -> Iterator[Patch]:
         kept[recorded.order_ref] = state, rows
         return recorded
 
-    async def sends(at: Any, home: Any, recorded: RecordedIntent, permit: Any = None) -> None:
+    async def sends(at: Any, home: Any, recorded: RecordedIntent, permit: Any = None, **more: Any) -> bool:
         try:
-            await send(at, home, recorded, permit)
+            return await send(at, home, recorded, permit, **more)
         finally:
             state, rows = kept.pop(recorded.order_ref, (None, []))
             for table, found in rows:

@@ -5,6 +5,7 @@ That an order is gone is never read from an answer to its cancel.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
@@ -22,11 +23,18 @@ from v6cli.permits import Permit
 GATE_WITHIN = 2.0  # wall seconds for a halt that is being set to let go of the gate
 
 
-async def send(connection: Connection, home: Home, recorded: RecordedIntent, permit: Permit | None = None) -> None:
-    """Send a recorded order, new or modified. No other function writes one.
+async def send(
+    connection: Connection,
+    home: Home,
+    recorded: RecordedIntent,
+    permit: Permit | None = None,
+    *,
+    needless: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Send a recorded order, new or modified; False where that had become ``needless`` by its turn. No other function writes one.
 
     A token of this role's share, then without an await: the gate, the latch, an empty buffer, the write. Nothing has left where this
-    raises Halted, Shut, Refused or GatewayUnavailable.
+    returns False, or raises Halted, Shut, Refused or GatewayUnavailable.
     """
     if recorded.client_id != connection.client_id or recorded.order.account != connection.account:
         raise Refused(
@@ -37,10 +45,12 @@ async def send(connection: Connection, home: Home, recorded: RecordedIntent, per
     deadline = clock.monotonic() + GATE_WITHIN
     while True:
         await connection.client.bucket.take()
+        if needless():
+            return False
         try:
             with barrier.passage(home, closing=recorded.closing, permit=permit):
                 connection.client.place(recorded.order_id, contract, order)
-                return
+                return True
         except barrier.Shut:
             if clock.monotonic() >= deadline:
                 raise

@@ -168,16 +168,21 @@ class Working:
             self.refusal = said
         return self._dead
 
-    async def reprice(self, limit: float) -> None:
+    async def reprice(self, limit: float) -> bool:
         """Move its limit: recorded first, then sent under its own id. Raises as `Desk.place`; the order goes on working at the old one.
 
-        One that IB has refused meanwhile is left alone where it is dead: its change would be a new order.
+        False, and nothing is sent, where the order is dead or its cancel is asked for by the time the change may leave: it would be a
+        new order.
         """
         await self.desk.connection.must_reach_ib()  # a modification sent while the link is down may become a second order
         if await self.refused():
-            return
+            return False
         self.recorded = intents.modified(self.desk.state, self.recorded, limit)
-        await orders.send(self.desk.connection, self.desk.home, self.recorded, self.desk.permit)
+        return await orders.send(self.desk.connection, self.desk.home, self.recorded, self.desk.permit, needless=self._ends)
+
+    def _ends(self) -> bool:
+        """Whether it has ended, or will, by all that is known without asking."""
+        return self.cancelling or self.desk.heard.end(self.recorded.order_id) is not None
 
     async def cancel(self) -> bool:
         """Ask for its cancel; False where that was done before. It ends when the gateway says so, not now."""

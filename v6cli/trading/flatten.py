@@ -249,8 +249,8 @@ class Flatten:
             working = await self.desk.place(recorded)
         except Halted as error:
             raise Stopped(error.message, next_step=error.next_step) from error
-        self._tell(order, f"offered {_at(first)}")
         self._working[recorded.intent] = working  # until its end is known: what stops the closing takes it back
+        self._tell(order, f"offered {_at(first)}")
         end = await self._walk(working, further, [own.con_id for own in legs])
         del self._working[recorded.intent]
         self._tell(order, f"{end.ending} {_at(end.average)}" if end.ending == "filled" else end.ending)
@@ -278,8 +278,8 @@ class Flatten:
                 return await self._take_back(working)
             try:
                 limit = self._rounded(limit, working.recorded.order)
-                await working.reprice(limit)
-                self._tell(working.recorded.order, f"moved {_at(limit)}")
+                if await working.reprice(limit):
+                    self._tell(working.recorded.order, f"moved to {limit:.10g}")
             except Halted as error:
                 raise Stopped(error.message, next_step=error.next_step) from error
         return end
@@ -296,9 +296,8 @@ class Flatten:
 
     async def _refused(self, working: Working) -> End | None:
         """Its end where IB refused it; a price that is off the tick tells of a larger tick."""
-        before = working.refusal
         end = await working.refused()
-        if working.refusal is not before and working.refusal is not None and working.refusal[0].code == OFF_TICK:
+        if working.refusal is not None and working.refusal[0].code == OFF_TICK:
             self._coarsen(_key(working.recorded.order))
         return end
 
