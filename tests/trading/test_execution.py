@@ -15,6 +15,7 @@ from v6cli.broker.codes import classify
 from v6cli.broker.ib import OrderStatus
 from v6cli.errors import GatewayUnavailable, Refused
 from v6cli.latch import TradingState
+from v6cli.state import intents
 from v6cli.trading import resolve
 from v6cli.trading.execution import Desk
 
@@ -42,7 +43,7 @@ def test_a_resting_order_is_moved_under_its_own_reference(trading: Any) -> None:
         await working.reprice(at.low)
         assert (await ends(working)).ending == "filled"
         assert at.orders == 1
-        assert at.stage.state.row("SELECT limit_price FROM attempts") == (at.low,)
+        assert intents.find(at.stage.state, working.recorded.order_ref).order.limit == at.low, "what it was moved to is what is shown of it"
 
     trading(act)
 

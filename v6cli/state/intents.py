@@ -75,7 +75,9 @@ _COLUMNS = "intent, run, client_id, purpose, closing, wanted, minted, state, fil
 
 
 class Intent(Struct, frozen=True):
-    """One intent. ``order_refs`` are its attempts, the last one last; times are UTC. ``filled`` None is unknown."""
+    """One intent. ``order`` has the limit that was sent last, or was about to be; ``order_refs`` are its attempts, the last one last;
+    times are UTC. ``filled`` None is unknown.
+    """
 
     intent: str
     run: str
@@ -272,8 +274,8 @@ def _read(state: State, where: str, *parameters: Any) -> list[Intent]:
 
 def _intent(state: State, row: Sequence[Any]) -> Intent:
     intent, run, client_id, purpose, closing, wanted, minted, found, filled, ended, code, note = row
-    refs = state.rows("SELECT order_ref FROM attempts WHERE intent = ? ORDER BY rowid", (intent,))
-    order = msgspec.json.decode(wanted, type=Order)
+    attempts = state.rows("SELECT order_ref, limit_price FROM attempts WHERE intent = ? ORDER BY rowid", (intent,))
+    order = msgspec.structs.replace(msgspec.json.decode(wanted, type=Order), limit=attempts[-1][1])
     return Intent(
         intent,
         run,
@@ -287,5 +289,5 @@ def _intent(state: State, row: Sequence[Any]) -> Intent:
         from_text(ended),
         code,
         note,
-        tuple(ref for (ref,) in refs),
+        tuple(ref for ref, _ in attempts),
     )
