@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,15 @@ class Stage:
 
     async def connect(self, role: str = "sync") -> Connection:
         return await connect(self.settings, self.home, role, events.ignore)
+
+    @contextlib.asynccontextmanager
+    async def as_client(self, role: str, client_id: int | None = None) -> AsyncIterator[Connection]:
+        """A connection for as long as the block lasts, as App.gateway gives one to those who ask for a role and a client id."""
+        connection = await connect(self.settings, self.home, role, events.ignore, client_id=client_id)
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     async def sync(self, connection: Connection | None = None, **how: Any) -> SyncRun:
         """One sync on a connection of its own, or on the one given."""

@@ -7,11 +7,9 @@ import contextlib
 import json
 from typing import Any
 
-import msgspec
 import pytest
 
 from v6cli import events, latch, permits
-from v6cli.broker.connection import connect
 from v6cli.broker.ib import ClientIdInUse
 from v6cli.errors import BadInput, OutcomeUnknown, Refused
 from v6cli.home import Home
@@ -23,6 +21,7 @@ from v6cli.state import intents, runs
 from v6cli.state.database import open_read_only
 
 from ..conftest import Demo
+from .closing_on_stage import closing_of
 
 
 def state_of(home: Home) -> TradingState:
@@ -101,18 +100,9 @@ def test_a_combo_of_somebody_else_that_will_not_go_keeps_its_symbol_from_being_c
     monkeypatch.setattr(close_all, "CONFIRMED_WITHIN", 0.5)
 
     async def act(prepared: Any) -> None:
-        quick = msgspec.structs.replace(prepared.settings.closing, dwell=0.2, steps=1, percent=1.0, lag=1.0)
-        messages = msgspec.structs.replace(prepared.settings.messages, closing=40)
-        prepared.settings = msgspec.structs.replace(prepared.settings, closing=quick, messages=messages)
-
-        @contextlib.asynccontextmanager
-        async def gateway(role: str, client_id: int | None = None) -> Any:
-            connection = await connect(prepared.settings, prepared.home, role, events.ignore, client_id=client_id)
-            yield connection
-            await connection.close()
-
+        closing = closing_of(prepared)
         legs = [one.contract for one in prepared.gateway.account.holdings.values() if one.contract.symbol == "SPY"][:2]
-        async with gateway("cancel", 55) as other:
+        async with prepared.as_client("cancel", 55) as other:
             library = other.client.library
             combo = library.Bag(symbol="SPY", exchange="SMART", currency="USD")
             combo.comboLegs = [library.ComboLeg(conId=own.con_id, ratio=1, action="BUY", exchange="SMART") for own in legs]
@@ -123,9 +113,6 @@ def test_a_combo_of_somebody_else_that_will_not_go_keeps_its_symbol_from_being_c
                 while not prepared.gateway.book.alive:
                     await asyncio.sleep(0.02)
             prepared.gateway.faults.set("stuck-cancelling", of="theirs")
-            given: dict[str, Any] = {"cap": None, "market": True, "queue": False, "timeout": None, "limits": ()}
-            wish = close_all.wish(quick, "v6 close-all", **given)
-            closing = close_all.CloseAll(prepared.home, prepared.settings, prepared.state, wish, "run", gateway)
             await closing.look()
             left = await closing.carry_out(events.ignore)
         spy = {one.contract.con_id for one in left if one.contract.symbol == "SPY"}

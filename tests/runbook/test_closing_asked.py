@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from v6cli import control, events
-from v6cli.broker.connection import connect
 from v6cli.errors import OutcomeUnknown
 from v6cli.runbook import orders
 from v6cli.trading import flatten
@@ -24,18 +22,10 @@ def test_v6_orders_cancel_reaches_a_running_closing(stage: Any) -> None:
         stage.gateway.faults.set("combos-rest")
         closes = asyncio.ensure_future(closing.carry_out(events.ignore))
 
-        @asynccontextmanager
-        async def gateway(role: str, client_id: int | None = None) -> Any:
-            connection = await connect(stage.settings, stage.home, role, events.ignore, client_id=client_id)
-            try:
-                yield connection
-            finally:
-                await connection.close()
-
         async with asyncio.timeout(20):
-            while not (found := await orders.listed(gateway)):
+            while not (found := await orders.listed(stage.as_client)):
                 await asyncio.sleep(0.1)
-        said = await orders.cancel(stage.home, gateway, found[0])
+        said = await orders.cancel(stage.home, stage.as_client, found[0])
         assert said == f"order {found[0].perm_id}: cancelled, 0 filled"
         left = await closes
         assert left and all("somebody had its order cancelled" in one.why for one in left)

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import pty
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from v6cli import events, settings
-from v6cli.broker.connection import connect
 from v6cli.errors import Refused
-from v6cli.home import Home
-from v6cli.runbook.close_all import Grown
+from v6cli.runbook.close_all import CloseAll, Grown
 from v6cli.state import intents
 
-from ..conftest import ROOT
 from .closing_on_stage import closing_of
+from .terminal import at_a_terminal
 
 
 def held(stage: Any, symbol: str = "SPY") -> dict[int, float]:
@@ -36,23 +29,28 @@ async def grow(stage: Any, by: float) -> None:
     """Another client trades so much more of the stock."""
     stock = the_stock(stage)
     wanted = stock.quantity + by
-    other = await connect(stage.settings, stage.home, "cancel", events.ignore, client_id=55)
-    library = other.client.library
-    contract = library.Stock(stock.contract.symbol, "SMART", "USD", conId=stock.contract.con_id)
-    order = library.MarketOrder("BUY" if by > 0 else "SELL", abs(by), account="DU1234567")
-    other.client.place(other.client.next_order_id(), contract, order)
-    async with asyncio.timeout(10):
-        while the_stock(stage).quantity != wanted:
-            await asyncio.sleep(0.02)
-    await other.close()
+    async with stage.as_client("cancel", 55) as other:
+        library = other.client.library
+        contract = library.Stock(stock.contract.symbol, "SMART", "USD", conId=stock.contract.con_id)
+        order = library.MarketOrder("BUY" if by > 0 else "SELL", abs(by), account="DU1234567")
+        other.client.place(other.client.next_order_id(), contract, order)
+        async with asyncio.timeout(10):
+            while the_stock(stage).quantity != wanted:
+                await asyncio.sleep(0.02)
+
+
+async def agreed(stage: Any, ask: Any = None, **how: Any) -> CloseAll:
+    """A closing of the stock's symbol whose plan was shown and agreed to; the account holds 100 of the stock."""
+    closing = closing_of(stage, the_stock(stage).contract.symbol)
+    await closing.look()
+    closing.agree(ask, typed="", **how)
+    return closing
 
 
 def test_without_yes_it_stops_before_anything_is_sent_and_goes_on_once_agreed(stage: Any) -> None:
     async def act(stage: Any) -> None:
-        symbol = the_stock(stage).contract.symbol
-        closing = closing_of(stage, symbol)
-        shown = await closing.look()
-        closing.agree(lambda _question: "y", yes=False, typed="")
+        closing = await agreed(stage, lambda _question: "y", yes=False)
+        shown = closing.stage
         await grow(stage, 30)
         with pytest.raises(Grown, match=r"has grown from \+100 to \+130 since the plan was shown") as grown:
             await closing.carry_out(events.ignore)
@@ -64,7 +62,7 @@ def test_without_yes_it_stops_before_anything_is_sent_and_goes_on_once_agreed(st
         closing.agree_to_more(lambda question: asked.append(question) or "yes", grown.value)
         assert asked == [f"{grown.value.message}. Close all of it? [y/N] "]
         left = await closing.carry_out(events.ignore)
-        assert set(held(stage, symbol)) == {one.contract.con_id for one in left}
+        assert set(held(stage, closing.wish.position)) == {one.contract.con_id for one in left}
         assert not any(one.contract.kind == "STK" for one in left)
 
     stage(act, timeout=3.0)
@@ -72,10 +70,7 @@ def test_without_yes_it_stops_before_anything_is_sent_and_goes_on_once_agreed(st
 
 def test_yes_closes_what_has_grown_and_says_so(stage: Any) -> None:
     async def act(stage: Any) -> None:
-        symbol = the_stock(stage).contract.symbol
-        closing = closing_of(stage, symbol)
-        await closing.look()
-        closing.agree(None, yes=True, typed="")
+        closing = await agreed(stage, yes=True)
         await grow(stage, 30)
         told: list[events.Event] = []
         left = await closing.carry_out(told.append)
@@ -87,10 +82,7 @@ def test_yes_closes_what_has_grown_and_says_so(stage: Any) -> None:
 
 def test_a_position_that_has_turned_has_grown(stage: Any) -> None:
     async def act(stage: Any) -> None:
-        symbol = the_stock(stage).contract.symbol
-        closing = closing_of(stage, symbol)
-        await closing.look()
-        closing.agree(None, yes=False, typed="", agreed=True)
+        closing = await agreed(stage, yes=False, agreed=True)
         await grow(stage, -200)
         with pytest.raises(Grown, match=r"from \+100 to -100"):
             await closing.carry_out(events.ignore)
@@ -98,28 +90,6 @@ def test_a_position_that_has_turned_has_grown(stage: Any) -> None:
         assert closing.grown_since(closing.stage) == ""  # type: ignore[arg-type]
 
     stage(act, timeout=3.0)
-
-
-def at_a_terminal(home: Home, answers: list[Any], *argv: str) -> tuple[int, str]:
-    """Run it where somebody answers each question, having done what comes before his answer; exit code and what was shown."""
-    master, slave = pty.openpty()
-    command = [sys.executable, "-P", "-m", "v6cli", "--home", str(home), *argv]
-    around = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}
-    with subprocess.Popen(command, env=around, stdin=slave, stderr=slave, stdout=subprocess.PIPE, text=True) as process:
-        os.close(slave)
-        shown, answered = "", 0
-        with contextlib.suppress(OSError):
-            while part := os.read(master, 65536):
-                shown += part.decode(errors="replace")
-                while shown.count("[y/N]") > answered:
-                    before, answer = answers[answered]
-                    before()
-                    os.write(master, answer.encode() + b"\n")
-                    answered += 1
-        assert process.stdout is not None
-        out = process.stdout.read()
-    os.close(master)
-    return process.returncode, out + shown
 
 
 @pytest.mark.parametrize(("answer", "codes"), [("y", {0, 75}), ("n", {77})])
@@ -130,11 +100,12 @@ def test_at_a_terminal_the_plan_is_shown_anew_with_a_second_question(stage: Any,
             stage.home.settings_file.write_text(settings.edited(stage.home, f"closing.{key}", value).text)
         loop, stock = asyncio.get_running_loop(), the_stock(stage).contract.con_id
 
-        def growing() -> None:
+        def once_it_has_grown() -> str:
             asyncio.run_coroutine_threadsafe(grow(stage, 30), loop).result(20)
+            return "y"
 
-        answers = [(growing, "y"), (lambda: None, answer)]
-        done, shown = await asyncio.to_thread(at_a_terminal, stage.home, answers, "close", symbol, "--market")
+        answers = [once_it_has_grown, lambda: answer]
+        done, shown = await asyncio.to_thread(at_a_terminal, stage.home, "close", symbol, "--market", answers=answers)
         assert done in codes and shown.count("[y/N]") == 2 and "has grown from +100 to +130" in shown, shown
         assert shown.count(f"v6 close {symbol}: the plan") == 2 and "selling 30" in shown, shown
         left = stage.gateway.account.holdings.get(stock)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -29,15 +28,8 @@ class Desk:
 
     def __init__(self, stage: Any) -> None:
         self.stage = stage
+        self.gateway = stage.as_client
         self.clients: list[Any] = []
-
-    @asynccontextmanager
-    async def gateway(self, role: str, client_id: int | None = None) -> Any:
-        connection = await connect(self.stage.settings, self.stage.home, role, events.ignore, client_id=client_id)
-        try:
-            yield connection
-        finally:
-            await connection.close()
 
     async def rests(self, client_id: int, reference: str = "resting") -> Any:
         """An order of this client that nobody fills."""

@@ -13,7 +13,7 @@ from v6cli.state import intents, journal, runs
 from v6cli.state.database import open_read_only
 
 from ..conftest import Demo
-from .test_shutdown_command import typed
+from .terminal import at_a_terminal
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -22,7 +22,7 @@ def test_one_question_shows_both_and_everything_is_closed(closing_demo: Demo) ->
     home, held = closing_demo.home, closing_demo.held()
     done = closing_demo.v6("emergency", "shutdown", "--close-all", check=77)
     assert "nobody to ask" in done.stderr and closing_demo.held() == held
-    code, shown = typed(home, "y", "emergency", "shutdown", "--close-all", "--reason", "storm")
+    code, shown = at_a_terminal(home, "emergency", "shutdown", "--close-all", "--reason", "storm", ahead="y")
     asked = shown.index("then CLOSES EVERY POSITION")
     left = closing_demo.held()
     assert code == (75 if left else 0) and shown.count("[y/N]") == 1 and len(left) <= 4, shown

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
-import pty
 import subprocess
 import sys
 import tarfile
@@ -24,29 +22,10 @@ from v6cli.services import processes
 from v6cli.state import journal, renewal
 from v6cli.state.database import open_read_only, open_state
 
+from .terminal import at_a_terminal
 from .test_shutdown import places
 
 ROOT = Path(__file__).parents[2]
-
-
-def typed(home: Home, answer: str, *argv: str) -> tuple[int, str]:
-    """Run it at a terminal at which somebody types this; exit code and what was shown."""
-    master, slave = pty.openpty()
-    os.write(master, answer.encode() + b"\n")
-    command = [sys.executable, "-P", "-m", "v6cli", "--home", str(home), *argv]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}
-    with subprocess.Popen(command, env=environment, stdin=slave, stderr=slave, stdout=subprocess.PIPE, text=True) as process:
-        os.close(slave)
-        shown = b""
-        try:
-            while part := os.read(master, 65536):
-                shown += part
-        except OSError:
-            pass
-        assert process.stdout is not None
-        out = process.stdout.read()
-    os.close(master)
-    return process.returncode, out + shown.decode()
 
 
 def records(home: Home) -> list[emergency_record.Record]:
@@ -56,7 +35,7 @@ def records(home: Home) -> list[emergency_record.Record]:
 def test_whoever_declines_leaves_the_halt_and_is_told_so(stage) -> None:
     async def act(stage) -> None:
         await places(stage, 1)
-        code, shown = await asyncio.to_thread(typed, stage.home, "n", "emergency", "shutdown", "--reason", "odd")
+        code, shown = await asyncio.to_thread(at_a_terminal, stage.home, "emergency", "shutdown", "--reason", "odd", ahead="n")
         assert code == 77 and "declined: nothing was stopped or cancelled; trading stays HALTED" in shown, shown
         assert shown.index("trading state HALTED") < shown.index("working at the gateway") or "client 1" in shown
         assert latch.read(stage.home).reason == "odd"
@@ -73,7 +52,7 @@ def test_whoever_declines_leaves_the_halt_and_is_told_so(stage) -> None:
 def test_whoever_agrees_sees_it_proven_under_either_name(stage, v6, name: tuple[str, ...]) -> None:
     async def act(stage) -> None:
         await places(stage, 1)
-        code, shown = await asyncio.to_thread(typed, stage.home, "y", *name, "-o", "table")
+        code, shown = await asyncio.to_thread(at_a_terminal, stage.home, *name, "-o", "table", ahead="y")
         assert code == 0 and "all proven" in shown and stage.gateway.book.alive == [], shown
         assert max(map(len, shown.partition("open IWM")[0].splitlines())) <= 80, shown
         (path,) = stage.home.logs.glob("emergency_*.json")
@@ -98,9 +77,9 @@ def test_a_second_account_has_to_be_typed(stage) -> None:
     async def act(stage) -> None:
         await places(stage, 1)
         stage.gateway.faults.set("second-account")
-        code, shown = await asyncio.to_thread(typed, stage.home, "yes", "emergency", "shutdown")
+        code, shown = await asyncio.to_thread(at_a_terminal, stage.home, "emergency", "shutdown", ahead="yes")
         assert code == 77 and "DU1234567 and DU7654321" in shown and len(stage.gateway.book.alive) == 1, shown
-        code, shown = await asyncio.to_thread(typed, stage.home, "DU1234567", "emergency", "shutdown")
+        code, shown = await asyncio.to_thread(at_a_terminal, stage.home, "emergency", "shutdown", ahead="DU1234567")
         assert code == 0 and stage.gateway.book.alive == [], shown
 
     stage(act)

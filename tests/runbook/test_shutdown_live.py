@@ -18,7 +18,7 @@ from v6cli.simulator.server import Gateway
 from v6cli.state import runs
 from v6cli.state.database import open_read_only
 
-from .test_shutdown_command import typed
+from .terminal import at_a_terminal
 
 BOOK = """
 seed = 5
@@ -71,10 +71,10 @@ def test_only_the_account_typed_closes_real_positions(live: Any, v6: Any) -> Non
         done = await asyncio.to_thread(v6, "--home", home, "emergency", "shutdown", "--close-all", "--yes", "--account", "U7654321")
         assert done.returncode == 77 and held(gateway) == everything, done.stderr
         for answer in ("y", "U123456", "u1234567"):
-            code, shown = await asyncio.to_thread(typed, home, answer, "emergency", "shutdown", "--close-all")
+            code, shown = await asyncio.to_thread(at_a_terminal, home, "emergency", "shutdown", "--close-all", ahead=answer)
             assert code == 77 and "Type U1234567 to go on" in shown and held(gateway) == everything, shown
         assert latch.read(home).state is TradingState.HALTED, "whatever was answered"
-        code, shown = await asyncio.to_thread(typed, home, "U1234567", "emergency", "shutdown", "--close-all")
+        code, shown = await asyncio.to_thread(at_a_terminal, home, "emergency", "shutdown", "--close-all", ahead="U1234567")
         assert code == 0 and held(gateway) == [], shown
         assert shown.count("to go on:") == 1, "one question for both"
         with open_read_only(home) as state:
