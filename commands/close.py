@@ -8,7 +8,7 @@ import click
 
 from v6cli import options
 from v6cli.app import App
-from v6cli.runbook import close_all, close_tables
+from v6cli.runbook import close_tables, close_wish
 
 
 @options.command()
@@ -34,7 +34,7 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
       v6 close SPY --dry-run
       v6 close 756733 --yes
     """
-    wish = close_all.wish(app.settings.closing, "v6 close", position=position, **how)
+    wish = close_wish.wish(app.settings.closing, "v6 close", position=position, **how)
     if dry_run:
         app.emergencies.show_plan(app.emergencies.closing(wish))
         return

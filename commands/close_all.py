@@ -9,7 +9,7 @@ import click
 from v6cli import latch, options
 from v6cli.app import App
 from v6cli.latch import TradingState
-from v6cli.runbook import close_all, halt
+from v6cli.runbook import close_all, close_wish, halt
 
 
 @options.command()
@@ -44,7 +44,7 @@ def command(app: App, symbol: str, strategy: str, account: str, yes: bool, dry_r
       v6 close-all --symbol SPY --yes
       v6 close-all --market --yes --account U1234567
     """
-    wish = close_all.wish(app.settings_in_need.closing, "v6 close-all", symbol=symbol, strategy=strategy, **how)
+    wish = close_wish.wish(app.settings_in_need.closing, "v6 close-all", symbol=symbol, strategy=strategy, **how)
     if dry_run:
         app.emergencies.show_plan(app.emergencies.closing(wish))
         return

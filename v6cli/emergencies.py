@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from v6cli.app import App
     from v6cli.results import Result
     from v6cli.runbook.close_all import CloseAll
-    from v6cli.runbook.close_all import Wish as WishToClose
     from v6cli.runbook.close_tables import Stage
+    from v6cli.runbook.close_wish import Wish as WishToClose
     from v6cli.runbook.shutdown import Latched, Shutdown, Wish
     from v6cli.trading.flatten import Left
 
@@ -146,10 +146,10 @@ class Emergencies:
 
     def closing_everything(self) -> CloseAll | None:
         """What closes every position; None, which is said, in a home whose settings are unknown."""
-        from v6cli.runbook import close_all
+        from v6cli.runbook import close_wish
 
         try:
-            return self.closing(close_all.wish_for_everything(self._app.settings_in_need.closing))
+            return self.closing(close_wish.wish_for_everything(self._app.settings_in_need.closing))
         except BadConfiguration:
             self._app.output.note("NO POSITION WILL BE CLOSED: the settings of this home are unknown; v6 config validate")
             return None

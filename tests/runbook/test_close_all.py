@@ -15,7 +15,7 @@ from v6cli.errors import BadInput, OutcomeUnknown, Refused
 from v6cli.home import Home
 from v6cli.latch import TradingState
 from v6cli.models import Order
-from v6cli.runbook import close_all
+from v6cli.runbook import close_all, close_wish
 from v6cli.settings import builtin
 from v6cli.state import intents, runs
 from v6cli.state.database import open_read_only
@@ -78,7 +78,7 @@ def test_one_thing_is_closed_and_then_everything(closing_demo: Demo) -> None:
 def test_what_makes_no_sense_is_refused(options: dict[str, Any], says: str) -> None:
     given: dict[str, Any] = {"cap": None, "market": False, "queue": False, "timeout": None, "limits": ()}
     with pytest.raises(BadInput, match=says):
-        close_all.wish(builtin().closing, "v6 close-all", **(given | options))
+        close_wish.wish(builtin().closing, "v6 close-all", **(given | options))
 
 
 def test_broken_settings_keep_nobody_from_closing(demo: Demo) -> None:
@@ -134,7 +134,7 @@ def test_whatever_stops_it_orders_that_may_work_are_named(stage: Any, error: Bas
 
     async def act(prepared: Any) -> None:
         given: dict[str, Any] = {"cap": None, "market": False, "queue": False, "timeout": None, "limits": ()}
-        wish = close_all.wish(prepared.settings.closing, "v6 close-all", **given)
+        wish = close_wish.wish(prepared.settings.closing, "v6 close-all", **given)
         closing = close_all.CloseAll(prepared.home, prepared.settings, prepared.state, wish, "run", gateway)
         with pytest.raises((Refused, asyncio.CancelledError)):
             await closing.carry_out(events.ignore)

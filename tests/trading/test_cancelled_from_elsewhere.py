@@ -11,6 +11,7 @@ import pytest
 from v6cli.errors import BadInput, OutcomeUnknown
 from v6cli.state import intents
 from v6cli.trading import flatten
+from v6cli.trading.parts import Plan
 
 from .test_flatten import Closing, closing, names, spy  # noqa: F401  a fixture
 
@@ -30,7 +31,7 @@ def test_its_order_ends_and_nothing_else_is_sent_for_it(closing: Any) -> None:  
         plan = await at.plan(chosen=spy)
         part = plan.parts[0]
         before = at.sizes
-        closes = asyncio.ensure_future(at.close(flatten.Plan((part,))))
+        closes = asyncio.ensure_future(at.close(Plan((part,))))
         perm_id = await resting(at)
         with pytest.raises(BadInput, match="no order 1 of the closing that runs"):
             await at.flatten.cancel(1)
@@ -52,7 +53,7 @@ def test_a_cancel_that_is_not_answered_is_unknown_and_its_price_moves_no_more(
         at.gateway.faults.set("combos-rest")
         at.gateway.faults.set("stuck-cancelling")
         at.own = msgspec.structs.replace(at.own, dwell=1.0, steps=4)
-        closes = asyncio.ensure_future(at.close(flatten.Plan((await at.plan(chosen=spy)).parts[:1])))
+        closes = asyncio.ensure_future(at.close(Plan((await at.plan(chosen=spy)).parts[:1])))
         perm_id = await resting(at)
         with pytest.raises(OutcomeUnknown, match="has not been answered"):
             await at.flatten.cancel(perm_id)

@@ -14,10 +14,11 @@ from v6cli.broker import account
 from v6cli.errors import GatewayUnavailable
 from v6cli.latch import TradingState
 from v6cli.state import intents
-from v6cli.trading import flatten
+from v6cli.trading import flatten, parts
 from v6cli.trading.execution import Desk
-from v6cli.trading.flatten import Flatten, How, Left, Plan, Stopped
+from v6cli.trading.flatten import Flatten, Left, Stopped
 from v6cli.trading.holdings import Holdings
+from v6cli.trading.parts import How, Plan
 
 from .conftest import NEW_YORK
 
@@ -41,7 +42,7 @@ class Closing:
         return {con_id: holding.quantity for con_id, holding in self.gateway.account.holdings.items() if holding.quantity}
 
     async def plan(self, **chosen: Any) -> Plan:
-        return flatten.plan(await account.positions(self.connection), **chosen)
+        return parts.plan(await account.positions(self.connection), **chosen)
 
     async def close(self, plan: Plan | None = None, **how: Any) -> list[Left]:
         wanted = plan or await self.plan()
@@ -94,7 +95,7 @@ def test_everything_with_a_price_is_closed(closing: Any) -> None:
     closing(act)
 
 
-def spy(part: flatten.Part) -> bool:
+def spy(part: parts.Part) -> bool:
     return part.symbol == "SPY"
 
 
@@ -222,7 +223,7 @@ def test_what_has_no_quote_at_all_is_not_given_away(closing: Any, kind: str) -> 
         at.gateway.faults.set("no-quotes")
         plan = await at.plan()
         longs = tuple(
-            flatten.Part(part.symbol, part.name, (leg,)) for part in plan.parts for leg in part.legs if leg[1] > 0 and leg[0].kind == kind
+            parts.Part(part.symbol, part.name, (leg,)) for part in plan.parts for leg in part.legs if leg[1] > 0 and leg[0].kind == kind
         )
         left = await at.close(Plan(longs))
         assert len(left) == len(longs) > 0 and all("no quote of" in one.why for one in left)
@@ -243,7 +244,7 @@ def test_what_has_no_quote_is_closed_at_a_typed_price_only(closing: Any) -> None
     closing(act)
 
 
-def one_stock(part: flatten.Part) -> bool:
+def one_stock(part: parts.Part) -> bool:
     return len(part.legs) == 1 and not part.legs[0][0].is_option
 
 
@@ -286,7 +287,7 @@ def test_what_has_expired_is_not_offered(closing: Any) -> None:
     async def act(at: Closing) -> None:
         plan = await at.plan()
         assert plan.expired
-        part = flatten.Part("SPY", "expired", tuple((one.contract, one.quantity) for one in plan.expired[:1]))
+        part = parts.Part("SPY", "expired", tuple((one.contract, one.quantity) for one in plan.expired[:1]))
         left = await at.close(Plan((part,), *[getattr(plan, field) for field in Plan.__struct_fields__[1:]]))
         assert [one.why for one in left] == ["it has expired: IB removes it"] and at.gateway.book.alive == []
 

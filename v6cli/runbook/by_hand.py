@@ -15,14 +15,14 @@ from v6cli.events import ignore
 from v6cli.models import Contract
 from v6cli.results import Column, Table
 from v6cli.settings import Closing
-from v6cli.trading import flatten, walk
-from v6cli.trading.flatten import Part, Plan
+from v6cli.trading import parts, walk
+from v6cli.trading.parts import Part, Plan
+from v6cli.trading.prices import TICK
 
 if TYPE_CHECKING:
     from v6cli.state.mirror import Mirror
 
 QUOTED_WITHIN = 4.0  # wall seconds for all of them
-TICK = 0.01  # where IB does not say
 COLUMNS = (
     Column("action"),
     Column("quantity", kind="quantity"),
@@ -39,7 +39,7 @@ async def asked(connection: Connection, chosen: Callable[[Part], bool], own: Clo
     """What would close what IB says is held, with prices from the market of the moment. Raises GatewayUnavailable."""
     held = await account.positions(connection)
     await connection.must_reach_ib()
-    plan = flatten.plan(held, chosen)
+    plan = parts.plan(held, chosen)
     try:
         limits = await _limits(connection, plan, own, lines)
     except V6Error:
@@ -50,7 +50,7 @@ async def asked(connection: Connection, chosen: Callable[[Part], bool], own: Clo
 
 def recorded(seen: Mirror, chosen: Callable[[Part], bool]) -> Table:
     """What would close what the last sync saw, with the prices that it saw."""
-    plan = flatten.plan(seen.positions, chosen)
+    plan = parts.plan(seen.positions, chosen)
     limits: dict[int, Limits] = {one.contract.con_id: (one.price, None) for one in seen.positions}
     age = clock.show_age((clock.now() - seen.at).total_seconds())
     return _table(plan, limits, f"positions as of {age} ago, the last that is known", [f"limits are prices of {age} ago"])

@@ -9,12 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from math import inf
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import Struct
 
 from v6cli import clock, control, latch, locks, permits
 from v6cli.broker import account, orders
@@ -24,83 +21,30 @@ from v6cli.errors import BadInput, GatewayUnavailable, OutcomeUnknown, Refused, 
 from v6cli.events import Note, Report
 from v6cli.home import Home
 from v6cli.latch import Mark, TradingState
-from v6cli.models import Contract, WorkingOrder
+from v6cli.models import WorkingOrder
 from v6cli.permits import Permit
 from v6cli.results import count
 from v6cli.runbook import orders as of_orders
 from v6cli.runbook import senders
 from v6cli.runbook.close_tables import Stage
+from v6cli.runbook.close_wish import Wish
 from v6cli.services.backend import Backend
-from v6cli.settings import Closing, Settings
+from v6cli.settings import Settings
 from v6cli.state import intents
 from v6cli.state.database import State
-from v6cli.trading import flatten, resolve
+from v6cli.trading import flatten, parts, resolve
 from v6cli.trading.execution import Desk
-from v6cli.trading.flatten import Flatten, How, Left, Part, Plan
+from v6cli.trading.flatten import Flatten, Left
 from v6cli.trading.holdings import Holdings
+from v6cli.trading.parts import Part, Plan
 
 NEXT = "next: v6 positions; trading stays halted until v6 resume --reason TEXT"
-LONGEST_TIMEOUT = 86_400.0  # seconds
 CONFIRMED_WITHIN = 15.0  # wall seconds for a cancel
 AGAIN_AFTER = 2.0  # wall seconds before a lost connection is made anew
 
 
 Blocked = tuple[WorkingOrder, str]  # an order that could not be cancelled, and why
 Gateway = Callable[[str, int | None], AbstractAsyncContextManager[Connection]]
-
-
-class Wish(Struct, frozen=True):
-    """What was asked for: which parts, and how they are closed."""
-
-    what: str
-    how: How
-    symbol: str = ""
-    strategy: str = ""
-    position: str = ""
-
-    @property
-    def everything(self) -> bool:
-        """Whether it is the whole account that is to be flat."""
-        return not (self.symbol or self.strategy or self.position)
-
-    def chooses(self, part: Part) -> bool:
-        """Whether a part is meant."""
-        return (
-            (not self.symbol or part.symbol.lower() == self.symbol.lower())
-            and (not self.strategy or self.strategy.lower() in part.name.lower())
-            and (not self.position or part.symbol.lower() == self.position.lower() or any(_is(own, self.position) for own, _ in part.legs))
-        )
-
-
-def wish(own: Closing, what: str, *, symbol: str = "", strategy: str = "", position: str = "", **options: Any) -> Wish:
-    """What is asked for with these options. Raises BadInput."""
-    return Wish(f"{what} {position}".strip(), _how(own, what.removeprefix("v6 "), **options), symbol, strategy, position)
-
-
-def wish_for_everything(own: Closing) -> Wish:
-    """Everything, as v6 close-all closes it where no option says otherwise."""
-    return wish(own, "v6 close-all", cap=None, market=False, queue=False, timeout=None, limits=())
-
-
-def _how(own: Closing, purpose: str, *, cap: float | None, market: bool, queue: bool, timeout: float | None, limits: Sequence[str]) -> How:
-    changes = {name: value for name, value in (("percent", cap), ("timeout", timeout)) if value is not None}
-    if cap is not None and not 0 < cap <= 1:
-        raise BadInput(f"--cap {cap:g} is no share: 0.2 lets a price go a fifth of the legs' middles away")
-    if timeout is not None and not 0 < timeout <= LONGEST_TIMEOUT:
-        raise BadInput(f"--timeout {timeout:g} is no time to close anything in: up to {LONGEST_TIMEOUT:g} seconds")
-    return How(msgspec.structs.replace(own, **changes), market, queue, purpose, dict(map(_typed_limit, limits)))
-
-
-def _typed_limit(text: str) -> tuple[int, float]:
-    """A contract and the price that the operator gives for it. Raises BadInput."""
-    con_id, _, price = text.partition("=")
-    try:
-        typed = int(con_id), float(price)
-    except ValueError:
-        typed = 0, 0.0
-    if not 0 < typed[1] < inf:
-        raise BadInput(f"--limit {text!r} is not CONTRACT=PRICE", next_step="--limit 756733=1.25, the contract as the plan shows it")
-    return typed
 
 
 class Grown(Refused):
@@ -146,7 +90,7 @@ class CloseAll:
         held = await account.positions(connection)
         working = await orders.working(connection)
         await connection.must_reach_ib()
-        plan = flatten.plan(held, self.wish.chooses)
+        plan = parts.plan(held, self.wish.chooses)
         resting = [one for one in working if self.wish.everything or any(_touches(one, part) for part in plan.parts)]
         return Stage(plan, tuple(resting), tuple(connection.client.accounts))
 
@@ -408,7 +352,3 @@ def _touches(order: WorkingOrder, part: Part) -> bool:
     if order.contract.kind == "BAG":
         return part.symbol == order.contract.symbol
     return any(own.con_id == order.contract.con_id for own, _ in part.legs)
-
-
-def _is(own: Contract, text: str) -> bool:
-    return text.lower() in {str(own.con_id), str(own).lower(), own.local_symbol.lower(), " ".join(own.local_symbol.lower().split())}

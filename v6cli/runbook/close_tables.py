@@ -12,7 +12,8 @@ from v6cli.errors import OutcomeUnknown
 from v6cli.models import WorkingOrder
 from v6cli.results import Column, Table, count
 from v6cli.state.mirror import Mirror
-from v6cli.trading.flatten import Left, Plan
+from v6cli.trading.flatten import Left
+from v6cli.trading.parts import Plan
 
 
 class Stage(Struct, frozen=True):
