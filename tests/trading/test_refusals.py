@@ -68,8 +68,7 @@ def test_a_price_off_the_tick_is_rounded_and_sent_once(
     prices, refused_at_rest = walk.prices, Flatten._refused
 
     async def after_a_change(self: Flatten, working: Any) -> Any:
-        await working.refused()
-        return await refused_at_rest(self, working)
+        return await refused_at_rest(self, working) if working.refusal is not None else None
 
     if first == "change":
         monkeypatch.setattr(Flatten, "_refused", after_a_change)
