@@ -91,3 +91,25 @@ def test_a_share_that_grows_while_it_is_used_counts_what_has_left(monkeypatch: p
 
     given = asyncio.run(act())
     assert most_in_a_second(given[:10]) == 5 and most_in_a_second(given) == SHARE
+
+
+def test_cancels_leave_before_whoever_else_waits_and_within_the_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Late(monkeypatch, lambda: 0.0)
+    bucket = TokenBucket(SHARE)
+    left: list[tuple[str, float]] = []
+
+    async def ask(what: str) -> None:
+        await bucket.take(cancels=what == "cancel")
+        left.append((what, late.now))
+
+    async def act() -> None:
+        orders = [asyncio.ensure_future(ask("order")) for _ in range(60)]
+        while len(left) < 10:
+            await asyncio.sleep(0)
+        cancels = [asyncio.ensure_future(ask("cancel")) for _ in range(5)]
+        await asyncio.gather(*orders, *cancels)
+
+    asyncio.run(act())
+    after = [what for what, _ in left[10:]]
+    assert after[:7].count("cancel") == 5, "the order whose turn it was, and the one behind it, at most"
+    assert len(left) == 65 and most_in_a_second([moment for _, moment in left]) <= SHARE

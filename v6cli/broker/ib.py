@@ -253,7 +253,7 @@ class Client:
 
         Raises GatewayUnavailable where the connection is gone.
         """
-        await self.bucket.take()
+        await self.bucket.take(cancels=True)
         if not self.connected:
             raise GatewayUnavailable("global cancel: the connection to the gateway is closed; it was not sent")
         self._ib.client.reqGlobalCancel()
@@ -263,7 +263,7 @@ class Client:
 
         Past the library's own method, which marks orders cancelled by guessing.
         """
-        await self.bucket.take()
+        await self.bucket.take(cancels=True)
         if not self.connected:
             raise GatewayUnavailable(f"cancel of order {order_id}: the connection to the gateway is closed; it was not sent")
         self._ib.client.cancelOrder(order_id)
