@@ -194,7 +194,7 @@ def test_an_end_that_was_heard_while_nobody_waited_is_recorded_when_it_is_asked_
                 await at.desk.heard.change(1.0)
         assert at.state == "open"
         end = await working.asked()
-        assert end is not None and (end.ending, at.state, working.over) == ("filled", "filled", True)
+        assert end is not None and (end.ending, at.state, working.end) == ("filled", "filled", end)
 
     trading(act)
 

@@ -20,6 +20,7 @@ from v6cli.trading import loop
 from v6cli.trading.loop import SERVICE, Trading
 
 from .conftest import Trading as Desk
+from .test_refusals import refusing
 
 ACTIVE, REDUCING, HALTED = TradingState
 
@@ -84,6 +85,18 @@ def test_an_order_on_request_is_recorded_sent_and_followed_to_its_end(service: A
         assert (said["ending"], said["filled"]) == ("filled", 10.0)
         intent = intents.find(own.stage.state, ref(own))
         assert intent.state == "filled" and intent.purpose == "roll" and not intent.closing
+
+    service(act)
+
+
+def test_an_order_refused_without_a_status_is_told_of_once_the_lists_prove_it_dead(service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act(own: Service) -> None:
+        await own.start()
+        refusing(monkeypatch, 110, 1)
+        async with asyncio.timeout(10):  # silent orders are asked for after twice that
+            said = await own.executes(limit=near(own, 0.9))
+        assert (said["ending"], said["filled"], said["why"]) == ("rejected", 0.0, "no")
+        assert intents.find(own.stage.state, ref(own)).state == "rejected" and own.alive == []
 
     service(act)
 

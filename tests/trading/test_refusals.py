@@ -65,13 +65,13 @@ def test_a_price_off_the_tick_is_rounded_and_sent_once(
     first: str,
 ) -> None:
     """Whether the refusal is heard while the order rests or by a change of it, which finds it dead."""
-    prices, refused_at_rest = walk.prices, Flatten._refused
+    prices, ended = walk.prices, Flatten._ended
 
-    async def after_a_change(self: Flatten, working: Any) -> Any:
-        return await refused_at_rest(self, working) if working.refusal is not None else None
+    async def after_a_change(self: Flatten, working: Any, within: float) -> Any:
+        return await (ended(self, working, within) if working.refusal is not None else working.ended(within))
 
     if first == "change":
-        monkeypatch.setattr(Flatten, "_refused", after_a_change)
+        monkeypatch.setattr(Flatten, "_ended", after_a_change)
 
     def between_two_steps(sides: list[walk.Side], own: Any, tick: float, multiplier: float) -> list[float]:
         first, *further = prices(sides, own, tick, multiplier)

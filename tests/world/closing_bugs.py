@@ -61,8 +61,8 @@ def _no_confirmation() -> Iterator[Patch]:
         said = self.desk.heard._statuses.get(working.recorded.order_id)
         filled = said.filled if said else 0.0
         intents.end(self.desk.state, working.recorded.intent, "cancelled", filled)
-        working.over = True
-        return End("cancelled", filled)
+        working.end = End("cancelled", filled)
+        return working.end
 
     yield flatten.Flatten, "_take_back", hastily
 

@@ -129,15 +129,14 @@ class Desk:
 
 
 class Working:
-    """An order that was sent and whose end is not recorded yet."""
+    """An order that was sent, until its end is recorded."""
 
     def __init__(self, desk: Desk, recorded: RecordedIntent) -> None:
         self.desk = desk
         self.recorded = recorded
         self.cancelling = False
-        self.over = False  # whether its end is recorded
+        self.end: End | None = None  # once it is recorded
         self.refusal: tuple[Meaning, str] | None = None  # the last one that was looked into
-        self._dead: End | None = None  # its end, where that showed it
 
     async def ended(self, within: float) -> End | None:
         """Wait for its end, at most ``within`` wall seconds; None while it lives. The end is recorded before this returns.
@@ -145,13 +144,15 @@ class Working:
         Raises GatewayUnavailable where the connection is gone: what became of the order is then asked on another one.
         """
         deadline = clock.monotonic() + within
-        while (end := self.desk.heard.end(self.recorded.order_id)) is None:
+        while (end := self.end or self.desk.heard.end(self.recorded.order_id)) is None:
             if not self.desk.connection.client.connected:
                 raise GatewayUnavailable(f"the connection was lost while the order {self.recorded.order_ref} worked")
             left = deadline - clock.monotonic()
             if left <= 0:
                 return None
             await self.desk.heard.change(min(left, 1.0))
+        if self.end is not None:
+            return self.end
         if end.ending == "rejected" and end.code is None:  # IB's reason is a message of its own, before the status or after it
             await self.desk.heard.reason(self.recorded.order_id, REASON_WITHIN)
             end = self.desk.heard.end(self.recorded.order_id) or end
@@ -164,9 +165,9 @@ class Working:
         """
         said = self.desk.heard.refusal(self.recorded.order_id)
         if said is not None and said is not self.refusal:
-            self._dead = await self.asked()
+            await self.asked()
             self.refusal = said
-        return self._dead
+        return self.end
 
     async def reprice(self, limit: float) -> bool:
         """Move its limit: recorded first, then sent under its own id. Raises as `Desk.place`; the order goes on working at the old one.
@@ -205,12 +206,11 @@ class Working:
         if verdict.ending == "absent" and (refusal := self.desk.heard.refusal(self.recorded.order_id)):
             return self._record(End("rejected", 0.0, why=refusal[1], code=refusal[0].code))  # dead, and this is why
         resolve.settle(self.desk.state, verdict)
-        if verdict.ending is None or verdict.ending == "unknown":
-            return None
-        self.over = True
-        return End(verdict.ending, verdict.filled or 0.0, why=verdict.why)
+        if verdict.ending is not None and verdict.ending != "unknown":
+            self.end = End(verdict.ending, verdict.filled or 0.0, why=verdict.why)
+        return self.end
 
     def _record(self, end: End) -> End:
         intents.end(self.desk.state, self.recorded.intent, end.ending, end.filled, end.why, end.code)
-        self.over = True
+        self.end = end
         return end

@@ -243,15 +243,15 @@ class Flatten:
         """Wait a dwell for its end, cut short by a fill of somebody else on the same contracts."""
         until = clock.monotonic() + self._how.own.dwell / clock.rate()
         while (left := until - clock.monotonic()) > 0:
-            if end := await working.ended(min(LOOK_AT_FILLS, left)) or await self._refused(working):
+            if end := await self._ended(working, min(LOOK_AT_FILLS, left)):
                 return end
             if self._holdings.foreign(con_ids) != foreign:
                 return None
         return None
 
-    async def _refused(self, working: Working) -> End | None:
-        """Its end where IB refused it; a price that is off the tick tells of a larger tick."""
-        end = await working.refused()
+    async def _ended(self, working: Working, within: float) -> End | None:
+        """Its end, where that came or IB refused it; a price that is off the tick tells of a larger tick."""
+        end = await working.ended(within) or await working.refused()
         if working.refusal is not None and working.refusal[0].code == OFF_TICK:
             self._prices.coarsen(about(working.recorded.order))
         return end

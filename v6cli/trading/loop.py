@@ -109,7 +109,7 @@ class Trading:
             while desk.connection.client.connected:
                 await self._hold_to_the_latch(desk)
                 for intent, working in list(self._working.items()):
-                    if end := await working.ended(0):
+                    if end := await working.ended(0) or await working.refused():
                         self._done(intent, working, end)
                 if clock.monotonic() - asked >= ASK_EVERY:
                     await self._ask_about_the_silent(desk)
@@ -208,7 +208,8 @@ class Trading:
                     if working.cancelling and (end := await working.ended(CANCEL_WITHIN)):
                         log.info("%s: %s", working.recorded.order_ref, end.ending)
         except (TimeoutError, V6Error) as error:
-            log.warning("orders may be left working: %s", error)
+            why = error.message if isinstance(error, V6Error) else f"their cancels were not answered within {CANCEL_WITHIN:g} s"
+            log.warning("orders may be left working: %s", why)
 
     async def _cancelled(self, working: Working) -> End:
         await working.cancel()
