@@ -9,6 +9,7 @@ import pytest
 
 from v6cli import events, settings
 from v6cli.errors import Refused
+from v6cli.models import Order
 from v6cli.runbook.close_all import CloseAll, Grown
 from v6cli.state import intents
 
@@ -64,6 +65,20 @@ def test_without_yes_it_stops_before_anything_is_sent_and_goes_on_once_agreed(st
         left = await closing.carry_out(events.ignore)
         assert set(held(stage, closing.wish.position)) == {one.contract.con_id for one in left}
         assert not any(one.contract.kind == "STK" for one in left)
+
+    stage(act, timeout=3.0)
+
+
+def test_declining_after_orders_were_sent_does_not_say_that_nothing_was_closed(stage: Any) -> None:
+    async def act(stage: Any) -> None:
+        closing = await agreed(stage, yes=False, agreed=True)
+        sent = intents.record(stage.state, Order("DU1234567", the_stock(stage).contract, "SELL", 1, 1.0), closing._run, 90, 1, "close")
+        intents.end(stage.state, sent.intent, "filled", 1.0, "")  # over a connection that was lost since
+        await grow(stage, 30)
+        with pytest.raises(Grown) as grown:
+            await closing.carry_out(events.ignore)
+        with pytest.raises(Refused, match="declined, and nothing more was closed"):
+            closing.agree_to_more(lambda _question: "n", grown.value)
 
     stage(act, timeout=3.0)
 

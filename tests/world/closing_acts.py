@@ -28,7 +28,10 @@ CANNOT_TRADE = {"worthless", "unquoted"}
 
 
 class Act(Struct, frozen=True):
-    """What the operator types ``at`` a moment, what he answers where he is asked, and when he presses ^C."""
+    """What the operator types ``at`` a moment, what he answers where he is asked, and when he presses ^C.
+
+    ``answer`` has a letter for each question; the last one answers all that come after.
+    """
 
     at: float
     words: tuple[str, ...]
@@ -63,6 +66,7 @@ def turn(chance: Random, length: float) -> Turn:
 
 
 CLOSES = ("close-all", "--market", "--yes")
+CANCELS = ("orders", "cancel", "--yes")
 SHUTS = ("emergency", "shutdown", "--yes")
 
 
@@ -128,6 +132,23 @@ def _two_at_once(chance: Random, at: float) -> Turn:
     return Turn([Act(at, CLOSES), Act(at + chance.choice([0.0, 0.01, 2.0, 8.0]), ("close", chance.choice(["SPY", "QQQ", "IWM"]), "--yes"))])
 
 
+def _grows(chance: Random, at: float) -> Turn:
+    """The trader sells more by hand, between the plan that is agreed to and the closing, or in its midst."""
+    symbol = chance.choice(["SPY", "QQQ", "IWM"])
+    closes = chance.choice([("close-all", "--market"), ("close-all",), CLOSES, ("close", symbol)])
+    sells = [
+        Mishap(at + after + chance.uniform(0, 1), "orders-by-hand", {"of": symbol, "quantity": -chance.choice([1, 200])})
+        for after in chance.sample([0.5, 1.5, 2.5, 3.5], 3)
+    ]
+    return Turn([Act(at, closes, chance.choice(["yyyyy", "yn", "yyn"]))], sells)
+
+
+def _cancelled_from_elsewhere(chance: Random, at: float) -> Turn:
+    """An order of a closing is cancelled by the trader, once or twice, while it works."""
+    closes = chance.choice([CLOSES, ("close-all", "--yes"), ("close", chance.choice(["SPY", "QQQ", "IWM"]), "--yes")])
+    return Turn([Act(at, closes), *(Act(at + chance.uniform(1, 10), CANCELS) for _ in range(chance.choice([1, 2])))])
+
+
 def _shut_amid(chance: Random, at: float) -> Turn:
     return Turn([Act(at, CLOSES), Act(at + chance.uniform(0.5, 15), SHUTS)], asks=[at - 0.5])
 
@@ -144,6 +165,9 @@ TURNS = (
     _interrupted,
     _two_at_once,
     _shut_amid,
+    _grows,
+    _grows,
+    _cancelled_from_elsewhere,
 )
 
 
@@ -177,6 +201,7 @@ REFUSALS = (
     "declined",
     "is void",
     "not finished",
+    "declined, and nothing",
 )
 
 

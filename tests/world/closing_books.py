@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from unittest.mock import patch
 
@@ -14,7 +14,7 @@ from v6cli import clock
 from v6cli.errors import OutcomeUnknown, Refused
 from v6cli.events import Report
 from v6cli.home import Home
-from v6cli.runbook.close_all import CloseAll
+from v6cli.runbook.close_all import CloseAll, Grown
 from v6cli.runbook.shutdown import Shutdown
 from v6cli.simulator.orders import Order
 from v6cli.simulator.server import Gateway
@@ -39,7 +39,7 @@ class ClosingBooks(Books):
     @contextlib.contextmanager
     def hearing(self) -> Iterator[None]:
         """As `Books.hearing`, and of each closing and shutdown that comes to its end."""
-        confirm, close, shut = CloseAll._confirm, CloseAll.carry_out, Shutdown.carry_out
+        confirm, close, shut, more = CloseAll._confirm, CloseAll.carry_out, Shutdown.carry_out, CloseAll.agree_to_more
         asked: dict[int, datetime] = {}
 
         async def confirms(closing: CloseAll, *how: object) -> list[Left]:
@@ -63,8 +63,17 @@ class ClosingBooks(Books):
             await shut(shutdown, report)
             self._judge_shutdown(shutdown, began)
 
+        def agrees(closing: CloseAll, ask: Callable[[str], str] | None, grown: Grown) -> None:
+            try:
+                more(closing, ask, grown)
+            except Refused as error:
+                if "nothing was closed" in error.message and (sent := self._first_written.keys() & self._refs_of(closing)):
+                    self._note(f"{closing.wish.what} says {error.message!r}, and has sent {sorted(sent)}")
+                raise
+
         with (
             super().hearing(),
+            patch.object(CloseAll, "agree_to_more", agrees),
             patch.object(CloseAll, "_confirm", confirms),
             patch.object(CloseAll, "carry_out", closes),
             patch.object(Shutdown, "carry_out", shuts),
@@ -127,13 +136,12 @@ class ClosingBooks(Books):
 
     def _alive_of(self, closing: CloseAll) -> list[Order]:
         """This closing's orders that work at the gateway."""
-        refs = {
-            ref
-            for (ref,) in self._record.execute(
-                "SELECT a.order_ref FROM attempts a JOIN intents i USING (intent) WHERE i.run = ?", (closing._run,)
-            ).fetchall()
-        }
+        refs = self._refs_of(closing)
         return [order for order in self._gateway.book.alive if order.order_ref in refs]
+
+    def _refs_of(self, closing: CloseAll) -> set[str]:
+        found = self._record.execute("SELECT a.order_ref FROM attempts a JOIN intents i USING (intent) WHERE i.run = ?", (closing._run,))
+        return {ref for (ref,) in found.fetchall()}
 
     def _judge_shutdown(self, shutdown: Shutdown, began: datetime) -> None:
         self.met[f"shutdown {shutdown.exit_code}"] += 1

@@ -28,7 +28,7 @@ from v6cli.state.database import open_state
 from v6cli.trading.loop import SERVICE, Trading
 
 from . import bugs
-from .closing_acts import BOOKS, REFUSALS, Turn, draw, scenario_of
+from .closing_acts import BOOKS, CANCELS, REFUSALS, Turn, draw, scenario_of
 from .closing_acts import turn as turn_of
 from .closing_books import ClosingBooks
 from .console import Console, Typed
@@ -41,6 +41,7 @@ from .play import PORT, Outcome
 TROUBLE = 75.0
 ENDS_WITHIN = 900.0
 STRANGER = 7
+CLOSING = 90
 NEARLY_NOTHING = 0.05  # dollars a share
 SEAMS = tuple(
     f"{side} {name}"
@@ -76,6 +77,8 @@ class _Play:
         self._kinds = self._chance.sample(list(BOOKS), self._chance.randint(2, 6))
         turn = Turn() if self._chance.random() < 0.2 else turn_of(self.world.chance("turn"), TROUBLE)
         self._acts = sorted([*draw(self.world.chance("acts"), TROUBLE), *turn.acts], key=lambda one: one.at)
+        self._first = min((act.at for act in self._acts), default=0.0)
+        self._seam = SEAMS[seed % len(SEAMS)]  # where somebody dies soon after that, so that no seam is left to chance
         befalls = drawn(self.world.chance("faults"), TROUBLE) if seed % 2 else self._one_fault()
         self._befalls = sorted([*befalls, *turn.mishaps], key=lambda one: one.at)
         self._turn = turn
@@ -147,9 +150,17 @@ class _Play:
             if act.words == ("resume",):
                 self._resume()
                 continue
-            typed = self._type(*act.words, answer=act.answer)
+            words = self._cancel_one() if act.words == CANCELS else act.words
+            if not words:
+                continue
+            typed = self._type(*words, answer=act.answer)
             if act.interrupted_after is not None:
                 self._asking.append(asyncio.create_task(self._interrupts(typed, act.interrupted_after)))
+
+    def _cancel_one(self) -> tuple[str, ...]:
+        """The words that cancel an order of a closing, where one works."""
+        works = [order for order in self.gateway.book.alive if order.client_id == CLOSING]
+        return (*CANCELS, str(self._chance.choice(works).perm_id)) if works else ()
 
     def _type(self, *words: str, answer: str | None = None) -> Typed:
         typed = self.console.type(*words, answer=answer)
@@ -165,7 +176,10 @@ class _Play:
             self._wrong(f"v6 {' '.join(typed.words)} ended with {typed.process.task.exception()!r}")
             return
         self.met[f"{typed.words[0]} {typed.code}"] += 1
+        self.met["agreed to more"] += typed.code in {0, 75} and any("has grown" in question for question in typed.asked)
         message = typed.error.message if typed.error else ""
+        if typed.words[:3] == CANCELS and typed.code == 0 and any(str(one.perm_id) == typed.words[-1] for one in self.gateway.book.alive):
+            self._wrong(f"v6 {' '.join(typed.words)} has ended well, and the order works")
         for refusal in REFUSALS:
             self.met[refusal] += refusal in message
         if typed.code not in {0, 65, 69, 75, 77, 130}:
@@ -188,7 +202,8 @@ class _Play:
     async def _asks(self) -> None:
         """Opening orders that v6-trading is asked for: some fill, some rest."""
         chance = self.world.chance("asks")
-        for at in sorted([*(chance.uniform(0, TROUBLE) for _ in range(chance.randint(0, 4))), *self._turn.asks]):
+        own = [self._first + 1] if self._seam.endswith("record") else []
+        for at in sorted([*(chance.uniform(0, TROUBLE) for _ in range(chance.randint(0, 4))), *self._turn.asks, *own]):
             await self._until(at)
             stock = self._stock(chance.choice(["SPY", "QQQ", "IWM"]))
             action, away = chance.choice(["BUY", "SELL"]), chance.choice([None, 0.02, 0.02])
@@ -234,7 +249,7 @@ class _Play:
     async def _deaths(self) -> None:
         chance = self.world.chance("deaths")
         drawn_ = [(chance.uniform(0, TROUBLE), chance.choice(SEAMS)) for _ in range(chance.choice([0, 1, 2]))]
-        own = [(min((act.at for act in self._acts), default=0.0), SEAMS[self.world.seed % len(SEAMS)])]  # so that no seam is left to chance
+        own = [(self._first, self._seam)]
         for at, seam in sorted([*drawn_, *self._turn.deaths, *own]):
             await self._until(at)
             if (at, seam) not in own and chance.random() < 0.3:
@@ -258,7 +273,7 @@ class _Play:
     def _one_fault(self) -> list[Mishap]:
         """One fault alone, each in its turn, so that none is left to chance."""
         name = list(DRAWS)[self.world.seed // 2 % len(DRAWS)]
-        return [Mishap(max(0.0, min((act.at for act in self._acts), default=0.0) - 0.2), name, DRAWS[name](self.world.chance("fault")))]
+        return [Mishap(max(0.0, self._first - 0.2), name, DRAWS[name](self.world.chance("fault")))]
 
     async def _trouble_with_services(self) -> None:
         chance = self.world.chance("services")

@@ -16,6 +16,7 @@ from v6cli import events, logs
 from v6cli.app import App
 from v6cli.commands import close, close_all, halt, reduce_only
 from v6cli.commands.emergency import shutdown
+from v6cli.commands.orders import cancel
 from v6cli.console.output import Output
 from v6cli.errors import V6Error
 from v6cli.home import Home
@@ -33,11 +34,12 @@ COMMANDS: dict[str, click.Command] = {
     "halt": halt.command,
     "reduce-only": reduce_only.command,
     "emergency shutdown": shutdown.command,
+    "orders cancel": cancel.command,
 }
 
 
 class Typed:
-    """One command line: ``code`` is its exit code once it has ended, ``said`` and ``shown`` what it told."""
+    """One command line: ``code`` is its exit code once it has ended, ``said`` and ``shown`` what it told, ``asked`` what it asked."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = tuple(words)
@@ -45,6 +47,7 @@ class Typed:
         self.error: V6Error | None = None
         self.said: list[str] = []
         self.shown: list[Result] = []
+        self.asked: list[str] = []
         self.process: Process
 
     @property
@@ -55,12 +58,13 @@ class Typed:
 
 
 class _Told(Output):
-    """Keeps what is told. ``answer`` is what somebody types where he is asked; nobody is there where it is None."""
+    """Keeps what is told. ``answer`` is what somebody types, a letter a question; nobody is there where it is None."""
 
     def __init__(self, typed: Typed, answer: str | None) -> None:
         super().__init__("plain", color=False, quiet=False, verbose=False)
         self._said = typed.said
         self._shown = typed.shown
+        self._asked = typed.asked
         self._answer = answer
 
     def show(self, result: Result) -> None:
@@ -78,7 +82,12 @@ class _Told(Output):
 
     @property
     def ask(self) -> Callable[[str], str] | None:
-        return None if self._answer is None else lambda _question: self._answer or ""
+        return None if self._answer is None else self._answers
+
+    def _answers(self, question: str) -> str:
+        assert self._answer
+        self._asked.append(question)
+        return self._answer[min(len(self._asked), len(self._answer)) - 1]
 
 
 class _App(App):

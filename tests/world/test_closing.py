@@ -35,6 +35,8 @@ TO_MEET = [
         "asked",
         "stranger",
         "^C",
+        "agreed to more",
+        "orders 0",
     ),
     *("open since yesterday", "dies at a turn", "services: deaf", "services: answers", "services: lives"),
     *REFUSALS,

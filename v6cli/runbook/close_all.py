@@ -119,9 +119,13 @@ class CloseAll:
     def agree_to_more(self, ask: Callable[[str], str] | None, grown: Grown) -> None:
         """Have what has grown confirmed, once it was shown. Raises Refused."""
         if ask is None:
-            raise Refused(f"{grown.message}: nobody to ask, and nothing was closed{self._stays()}", next_step=grown.next_step) from grown
+            raise Refused(f"{grown.message}: nobody to ask, and {self._nothing()}{self._stays()}", next_step=grown.next_step) from grown
         if ask(f"{grown.message}. Close all of it? [y/N] ").lower() not in {"y", "yes"}:
-            raise Refused(f"{grown.message}: declined, and nothing was closed{self._stays()}", next_step=grown.next_step) from grown
+            raise Refused(f"{grown.message}: declined, and {self._nothing()}{self._stays()}", next_step=grown.next_step) from grown
+
+    def _nothing(self) -> str:
+        """That this run goes no further: it may have sent orders over a connection that was lost since."""
+        return "nothing more was closed" if intents.of_run(self._state, self._run) else "nothing was closed"
 
     def _stays(self) -> str:
         state = latch.read(self.home).state
