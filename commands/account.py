@@ -17,12 +17,12 @@ def command(app: App, from_gateway: bool) -> None:
     When to use: to see what the account can carry. Without --from-gateway it shows what the last sync saw, with its age.
 
     \b
-    Exit codes: 0; 69 nothing recorded, or the gateway does not answer.
+    Exit codes: 0; 69 nothing recorded of it, or the gateway does not answer.
 
     \b
     Examples:
       v6 account
       v6 account --from-gateway
     """
-    known = app.run(account.from_gateway(app.gateway)) if from_gateway else account.recorded(app.home)
+    known = app.run(account.from_gateway(app.gateway)) if from_gateway else app.recorded().account
     app.output.show(account.record(known))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,9 @@ from v6cli import settings
 from v6cli.errors import BadConfiguration, UsageError
 from v6cli.home import Home
 from v6cli.install import new_home
+from v6cli.models import Account, Contract, Position
+from v6cli.state import mirror
+from v6cli.state.database import open_state
 
 
 def own(home: Home, text: str) -> Home:
@@ -242,3 +247,45 @@ def test_a_new_home_is_never_half_made(folder: Path) -> None:
     with pytest.raises(BadConfiguration):
         new_home.make(folder / "h", "live")
     assert not (folder / "h").exists()
+
+
+def pinned_home(folder: Path) -> Home:
+    """A paper home of account DU1111111 whose last sync saw one position of it."""
+    home = new_home.make(folder / "home", "paper", account="DU1111111", port=4999)
+    seen = datetime(2026, 11, 24, 15, tzinfo=UTC)
+    with open_state(home) as state:
+        held = Position("DU1111111", Contract(756733, "SPY", "STK"), 100.0, 600.0)
+        mirror.write(state, "r1", seen, Account("DU1111111", "USD", seen, 1e5), positions=[held], greeks=[])
+    return home
+
+
+@pytest.mark.parametrize(("key", "value"), [("account", "DU2222222"), ("profile", "demo")])
+def test_another_account_or_profile_is_taken_only_once_confirmed(folder: Path, v6: Any, key: str, value: str) -> None:
+    home = pinned_home(folder)
+    before = home.settings_file.read_text()
+    told = v6("config", "set", key, value, cwd=home.root, check=77)
+    assert f"the {key} of this home is" in told.stderr and "--yes" in told.stderr and home.settings_file.read_text() == before
+    v6("config", "set", key, value, "--dry-run", cwd=home.root, check=0)
+    v6("config", "set", key, value, "--yes", cwd=home.root, check=0)
+    assert f'{key} = "{value}"' in home.settings_file.read_text()
+
+
+def test_the_first_account_of_a_home_is_taken_unasked(folder: Path, v6: Any) -> None:
+    home = new_home.make(folder / "home", "paper", port=4999)
+    v6("config", "set", "account", "DU1111111", cwd=home.root, check=0)
+
+
+def test_the_book_of_another_account_is_shown_by_nothing(folder: Path, v6: Any) -> None:
+    home = pinned_home(folder)
+    for command in ("positions", "greeks", "account"):
+        v6(command, cwd=home.root, check=0)
+    v6("config", "set", "account", "DU2222222", "--yes", cwd=home.root, check=0)
+    for command in ("positions", "greeks", "account"):
+        told = v6(command, cwd=home.root, check=69)
+        assert told.stdout == "" and "is the book of DU1111111, and this home is pinned to DU2222222" in told.stderr
+
+
+def test_what_is_recorded_is_shown_though_the_settings_are_broken(folder: Path, v6: Any) -> None:
+    home = pinned_home(folder)
+    home.settings_file.write_text(home.settings_file.read_text() + "\n[limits]\ndelta = -1\n")
+    assert "SPY" in v6("positions", cwd=home.root, check=0).stdout

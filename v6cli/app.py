@@ -173,17 +173,22 @@ class App:
         return journal.operator()
 
     def recorded(self) -> Mirror:
-        """What the last sync saw. Raises Unavailable where none has ended yet."""
+        """What the last sync saw. Raises Unavailable where none has ended yet, or it saw another account than this home's."""
         from v6cli.home import profile_of
         from v6cli.state import mirror
         from v6cli.state.database import open_read_only
 
-        if profile_of(self.home.root) == "demo":
-            self.settings  # noqa: B018  sets the clock; time is real in every other profile, and needs no settings
+        try:
+            pinned = self.settings.account
+        except BadConfiguration:
+            if profile_of(self.home.root) == "demo":
+                raise  # its clock is a setting; time is real in every other profile
+            pinned = ""
         with open_read_only(self.home) as state:
             seen = mirror.read(state)
         if seen is None:
             raise Unavailable("nothing is recorded yet: no sync has ended", next_step="v6 sync --force")
+        seen.check_account(pinned)
         return seen
 
     def look_up(self, read: Callable[[State], T]) -> T | None:

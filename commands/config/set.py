@@ -9,19 +9,22 @@ from v6cli.app import App
 from v6cli.completion import setting_keys
 from v6cli.files import write_durably
 
+PINS = {"account", "profile"}  # whose orders a home sends, and with whose money
+
 
 @options.command()
 @click.argument("key", shell_complete=setting_keys)
 @click.argument("value")
-@options.changes(dry_run=True)
-def command(app: App, key: str, value: str, dry_run: bool) -> None:
+@options.changes(asks=True)
+def command(app: App, key: str, value: str, yes: bool, dry_run: bool) -> None:
     """Change one setting in this home's config/v6.toml.
 
     When to use: to change a limit, a port, an interval. Comments are kept, the result is validated before it is written,
-    the difference is shown, and running services take it up at their next cycle.
+    the difference is shown, and running services take it up at their next cycle. It asks before a home that has an account
+    is pinned to another one, or gets another profile.
 
     \b
-    Exit codes: 0; 64 no such key; 74 the file cannot be written;
+    Exit codes: 0; 64 no such key; 74 the file cannot be written; 77 not confirmed;
     78 the value cannot be used (nothing is changed).
 
     \b
@@ -37,6 +40,8 @@ def command(app: App, key: str, value: str, dry_run: bool) -> None:
     elif dry_run:
         app.output.note("dry run: nothing was written")
     else:
+        if key in PINS and edit.replaces:
+            app.output.confirm(f"the {key} of this home is {edit.replaces}: change it to {value}?", yes=yes)
         write_durably(app.home.settings_file, edit.text.encode())
         settings.remember(app.home, edit.settings)
         app.output.note(f"written to {app.home.settings_file}")

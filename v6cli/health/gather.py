@@ -31,7 +31,6 @@ from v6cli.settings import Settings
 from v6cli.state import alerts, mirror
 from v6cli.state.alerts import RaisedAlert
 from v6cli.state.database import open_read_only
-from v6cli.state.errors import other_account
 from v6cli.state.mirror import Mirror
 
 T = TypeVar("T")
@@ -202,8 +201,8 @@ def _is_this_machine(host: str) -> bool:
 def _look_at_state(home: Home, account: str) -> StateFacts:
     with open_read_only(home) as state:
         seen = mirror.read(state)
-        if seen is not None and account not in {"", seen.account.account}:
-            raise other_account(seen.account.account, account)
+        if seen is not None:
+            seen.check_account(account)
         return StateFacts(seen, alerts.open_alerts(state))
 
 

@@ -7,12 +7,8 @@ from contextlib import AbstractAsyncContextManager
 
 from v6cli.broker.account import positions_and_account
 from v6cli.broker.connection import Connection
-from v6cli.errors import Unavailable
-from v6cli.home import Home
 from v6cli.models import Account
 from v6cli.results import Column, Record
-from v6cli.state import mirror
-from v6cli.state.database import open_read_only
 
 Gateway = Callable[[str], AbstractAsyncContextManager[Connection]]
 FIELDS = (
@@ -27,15 +23,6 @@ FIELDS = (
     ("realized", "realized P&L"),
     ("daily", "daily P&L"),
 )
-
-
-def recorded(home: Home) -> Account:
-    """The account as the last sync saw it. Raises Unavailable where none has ended yet."""
-    with open_read_only(home) as state:
-        known = mirror.account(state)
-    if known is None:
-        raise Unavailable("nothing is recorded yet", next_step="v6 sync --force")
-    return known
 
 
 async def from_gateway(gateway: Gateway) -> Account:

@@ -435,7 +435,10 @@ class Shutdown:
 
         try:
             with open_read_only(self.home) as state:
-                return mirror.read(state)
+                seen = mirror.read(state)
+            if seen is not None and self._settings is not None:
+                seen.check_account(self._settings.account)
+            return seen
         except Exception:  # noqa: BLE001  whatever is wrong with it, it is not known
             return None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from v6cli.models import Account, Contract, Greeks, GreekSource, Position
+from v6cli.state.errors import other_account
 from v6cli.state.moments import from_text, to_text
 
 if TYPE_CHECKING:
@@ -85,6 +86,11 @@ class Mirror(Struct, frozen=True):
     positions: list[Position]
     greeks: dict[int, Greeks]
     executions: frozenset[str] = frozenset()
+
+    def check_account(self, pinned: str) -> None:
+        """Raise OtherAccount where it is the book of another account than the one that the home is pinned to, if it is."""
+        if pinned not in {"", self.account.account}:
+            raise other_account(self.account.account, pinned)
 
 
 def write(
