@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import msgspec
 import pytest
 
@@ -34,13 +35,23 @@ from .said import Said
 ROOT = Path(__file__).parent.parent
 V6 = [sys.executable, "-P", "-m", "v6cli"]
 
+# How long an example takes says what else this machine does.
+hypothesis.settings.register_profile("v6", deadline=None)
+hypothesis.settings.load_profile("v6")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run each seeded test with all its seeds instead of the first few")
-    parser.addoption("--next-seeds", action="store_true", help="run each seeded test with the few seeds that follow those first few")
     parser.addoption("--client", metavar="PYTHON", help="hold the conversation with the client library of this Python")
     parser.addoption("--moto", metavar="PYTHON", help="carry copies of backups to the S3 of moto, which this Python has")
-    parser.addoption("--seed", type=int, metavar="N", help="run each seeded test with this seed alone")
+    parser.addoption(
+        "--seed", type=_seeds, metavar="N or A:B", help="run each seeded test with this seed alone, or with those from A to B-1"
+    )
+
+
+def _seeds(text: str) -> range:
+    first, _, end = text.partition(":")
+    return range(int(first), int(end) if end else int(first) + 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,16 +67,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """``@pytest.mark.seeds(few, many)``: the test's ``seed`` is each of range(few), under --long each of range(many), under --next-seeds
-    each of range(few, 2 * few).
-    """
+    """``@pytest.mark.seeds(few, many)``: the test's ``seed`` is each of range(few), under --long each of range(many), or those named."""
     marker = metafunc.definition.get_closest_marker("seeds")
     if marker is None:
         return
     few, many = marker.args
-    given, later = metafunc.config.getoption("seed"), metafunc.config.getoption("next_seeds")
-    first = range(few, 2 * few) if later else range(few)
-    metafunc.parametrize("seed", [given] if given is not None else range(many) if metafunc.config.getoption("long") else first)
+    named, every = metafunc.config.getoption("seed"), metafunc.config.getoption("long")
+    metafunc.parametrize("seed", named if named is not None else range(many if every else few))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -41,7 +41,7 @@ def log(tmp_path: Path) -> Path:
 
 
 @given(st.binary(max_size=200).map(lambda content: content.replace(b"\x00", b"\n")), st.integers(1, 7))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_lines_backwards_are_the_lines_backwards(tmp_path_factory: pytest.TempPathFactory, content: bytes, block: int) -> None:
     path = tmp_path_factory.getbasetemp() / f"lines-{os.getpid()}"
     path.write_bytes(content)

@@ -44,7 +44,6 @@ TO_MEET = [
 MOST_SEEDS = 200
 #: Bugs that few seeds meet.
 RARE = {
-    "lets two orders claim one position",
     "takes the proof of a shutdown under another client id",
     "says flat while an order of it may fill",
 }
