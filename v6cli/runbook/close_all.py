@@ -191,6 +191,7 @@ class CloseAll:
     async def _attempt(self, report: Report) -> list[Left]:
         """One connection's worth of it."""
         async with self._gateway("closing", None) as connection:
+            report(Note("connected: asking IB what works and what is held"))
             connection.client.bucket.share = self._share
             desk = Desk(connection, self._state, self.home, self._zone, self._permit)
             blocked = await self._clear_the_way(connection, report)
