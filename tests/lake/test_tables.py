@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from v6cli.errors import BadInput
 from v6cli.lake import durability, reader, tables, writer
 from v6cli.lake.errors import LakeEmpty, LakeUnreadable
-from v6cli.lake.schemas import TABLES
+from v6cli.lake.schemas import SYNC_RUNS, TABLES
 from v6cli.models import Account, Contract, Fill
 
 from .conftest import START, MakeBatch
@@ -99,6 +100,42 @@ def test_a_broken_table_is_set_aside_and_made_anew(lake: Path, batch: MakeBatch,
     assert reader.account(lake) == third.account
     assert list(reader.greeks(lake).values()) == third.greeks
     assert reader.positions(lake, third.record.at) == third.positions
+
+
+def rotten_data(folder: Path) -> None:
+    for path in folder.rglob("*.parquet"):
+        if path.parent.name != durability.LOG:
+            path.write_bytes(b"x")
+
+
+def emptied_commits(folder: Path) -> None:
+    for path in sorted((folder / durability.LOG).glob("*.json"))[-4:]:
+        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [rotten_data, emptied_commits])
+@pytest.mark.parametrize("syncs", [6, 24])
+def test_damage_that_no_crash_could_do_to_the_record_of_syncs_is_set_aside_and_not_taken_for_torn(
+    lake: Path, batch: MakeBatch, damage: Callable[[Path], None], syncs: int
+) -> None:
+    """Before and after a checkpoint."""
+    for number in range(1, syncs + 1):
+        writer.commit(lake, batch(number))
+    histories = {name: tables.open_table(lake, name).version() for name in TABLES if name != SYNC_RUNS}
+    damage(lake / SYNC_RUNS)
+    before = {path: path.read_bytes() for path in (lake / SYNC_RUNS).rglob("*") if path.is_file()}
+    with pytest.raises(LakeUnreadable, match="table sync_runs "):
+        writer.commit(lake, batch(syncs + 1))
+    assert {path: path.read_bytes() for path in (lake / SYNC_RUNS).rglob("*") if path.is_file()} == before, "nothing is lost"
+    assert tables.rebuild(lake) == [lake / ".broken" / "sync_runs-1"]
+    kept = {
+        path.relative_to(lake / ".broken" / "sync_runs-1"): path.read_bytes() for path in (lake / ".broken").rglob("*") if path.is_file()
+    }
+    assert kept == {path.relative_to(lake / SYNC_RUNS): content for path, content in before.items()}
+    later = batch(syncs + 1)
+    writer.commit(lake, later)
+    assert reader.readable(lake) == [] and reader.positions(lake) == later.positions
+    assert all(tables.open_table(lake, name).version() > version for name, version in histories.items() if name == "position_history")
 
 
 def test_a_missing_data_file_is_named_not_a_traceback(lake: Path, batch: MakeBatch) -> None:

@@ -7,6 +7,7 @@ sync has named yet is looked at before it is built upon.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,13 @@ def last_commit(table: Path) -> int | None:
     """The highest version that has a log file, None where there is none."""
     versions = [int(path.stem) for path in (table / LOG).glob("*.json") if path.stem.isdigit()]
     return max(versions, default=None)
+
+
+def torn_end(table: Path, most: int) -> list[int]:
+    """The commits at the end of the log that are not whole, the last first, at most ``most`` of them; the first of all is none."""
+    versions = sorted((int(path.stem) for path in (table / LOG).glob("*.json") if path.stem.isdigit()), reverse=True)
+    ends = itertools.takewhile(lambda version: version and not is_whole(table, version), versions)
+    return list(itertools.islice(ends, most))
 
 
 def drop_commits(table: Path, versions: list[int]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from v6cli.errors import CannotWrite, V6Error
 from v6cli.lake import durability, scan
 from v6cli.lake.arrow import record_batch
-from v6cli.lake.errors import first_line
+from v6cli.lake.errors import LakeUnreadable, first_line
 from v6cli.lake.rows import Row, SyncRunRecord
 from v6cli.lake.schemas import SYNC_RUNS, TABLES
 from v6cli.lake.tables import open_table
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_EVERY = 20
 ATTEMPTS = 5
+TORN_AT_MOST = 2  # commits: the last one, and one that was built on it before the power went
 
 _log = logging.getLogger(__name__)
 
@@ -135,16 +136,24 @@ class Handles:
         named = self.last.versions if self.last else {}
         for name in TABLES:
             if name != SYNC_RUNS:
-                self._drop_torn(name, named.get(name, 0))
+                if self.last is None:
+                    self._drop_torn_end(name)
+                else:
+                    self._drop_torn(name, named.get(name, 0))
                 self._tables[name] = open_table(self.lake, name)
                 if self._tables[name].version() > named.get(name, 0):
                     self.unnamed.add(name)
             self._written[name] = self._tables[name].version()
 
     def _drop_torn_end(self, name: str) -> None:
-        folder = self.lake / name
-        while (last := durability.last_commit(folder)) and not durability.is_whole(folder, last):
-            self._drop(name, [last])
+        """Without a sync that names a version, the last commits alone can be torn: those before were on the disk when they were made."""
+        torn = durability.torn_end(self.lake / name, TORN_AT_MOST + 1)
+        if len(torn) > TORN_AT_MOST:
+            raise LakeUnreadable(
+                f"the lake's table {name} is damaged: its last commits cannot be read, more of them than a crash could tear"
+            )
+        if torn:
+            self._drop(name, torn)
 
     def _drop_torn(self, name: str, named: int) -> None:
         later = durability.later_commits(self.lake / name, named)

@@ -130,11 +130,16 @@ def private_modes() -> Iterator[None]:
 
 
 def _opens(lake: Path, name: str) -> bool:
+    """Whether its log can be read and its last commit is whole; of ``sync_runs`` the last row, too: by it every other table is read."""
+    last = durability.last_commit(lake / name)
     try:
-        open_table(lake, name).file_uris()
+        table = open_table(lake, name)
+        table.file_uris()
+        if name == SYNC_RUNS:
+            scan.last_sync_run(table)
     except LakeUnreadable:
         return False
-    return True
+    return last is None or durability.is_whole(lake / name, last)
 
 
 def _set_aside(lake: Path, name: str) -> Path:
