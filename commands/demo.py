@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import shlex
 
 import click
 
@@ -14,15 +14,16 @@ from v6cli.runbook import checklist, demo, morning_check
 
 
 @options.command()
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), required=False)
+@click.argument("folder", metavar="[DIR]", type=click.Path(), required=False)
 @click.option("--scenario", shell_complete=scenarios, help="What the simulated account holds.  [default: default]")
 @click.option("--check", is_flag=True, help="Stop everything afterwards and exit with the check's code.")
 @click.option("--stop", is_flag=True, help="Stop the demo.")
-def command(app: App, folder: Path | None, scenario: str | None, check: bool, stop: bool) -> int:
+def command(app: App, folder: str | None, scenario: str | None, check: bool, stop: bool) -> int:
     """A running system to try things in: simulated gateway, position sync, morning checklist.
 
     When to use: first. Nothing of it touches IB or money; everything it shows came over the same socket protocol that IB
-    speaks. Without DIR it lives in your user data folder; running it twice is fine.
+    speaks. Without DIR it lives in your user data folder; running it twice is fine. --stop
+    ends the demo whose folder you are in, else that one.
 
     \b
     Steps: make a demo home; start gateway and sync; wait for the first sync; run the
@@ -41,7 +42,7 @@ def command(app: App, folder: Path | None, scenario: str | None, check: bool, st
       v6 demo --scenario degraded
       v6 demo --stop
     """
-    place = demo.place(folder)
+    place = demo.place(folder, around=stop)
     app.as_owner(Home(place))
     if stop:
         app.enter(demo.existing(place))
@@ -62,5 +63,5 @@ def command(app: App, folder: Path | None, scenario: str | None, check: bool, st
         if check:
             demo.stop(app.services, app.output.report)
     if not check:
-        app.output.note(demo.NEXT.format(place=place))
+        app.output.note(demo.NEXT.format(place=shlex.quote(str(place))))
     return checklist.code(outcomes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from v6cli import options
@@ -38,4 +40,4 @@ def command(app: App, folder: str, profile: str, account: str, port: int | None)
     app.output.note(
         f"a {profile} home, account {account or 'not pinned: it looks at the one account the gateway manages and sends nothing'}"
     )
-    app.output.note(f"next: cd {home.root} && v6 health")
+    app.output.note(f"next: cd {shlex.quote(str(home.root))} && v6 health")

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from v6cli import home as homes
+from v6cli import latch, settings
 from v6cli.errors import BadConfiguration
 from v6cli.home import LONGEST_PATH, checked_place, find_home, is_home
+from v6cli.install import new_home
+from v6cli.latch import TradingState
 
 
 def make(folder: Path, text: str = 'profile = "demo"\n') -> Path:
@@ -39,6 +42,31 @@ def _no_installed_home(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 )
 def test_the_marker(folder: Path, text: str, is_one: bool) -> None:
     assert is_home(make(folder / "h", text)) == is_one
+
+
+@pytest.mark.parametrize("left", ["", "\ufeffprofile = 'demo'", "limits.delta = 3\n", None])
+def test_a_home_whose_settings_are_damaged_or_gone_is_still_the_one_meant(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, left: str | None
+) -> None:
+    """Another home around it, or the installed one, is never taken in its place."""
+    make(folder / "opt")
+    outer = make(folder / "outer")
+    inner = new_home.make(outer / "inner", "paper", account="DU1111111")
+    inner.settings_file.unlink()
+    if left is not None:
+        inner.settings_file.write_text(left)
+    monkeypatch.chdir(inner.logs)
+    assert find_home().root == find_home(inner.root).root == inner.root
+    with pytest.raises(BadConfiguration, match=str(inner.settings_file)):
+        settings.load(inner)
+
+
+def test_settings_that_are_gone_are_made_anew_and_no_halt_is_lost(folder: Path) -> None:
+    home = new_home.make(folder / "h", "paper", account="DU1111111")
+    latch.tighten(home, TradingState.HALTED, "enough", "ann")
+    home.settings_file.unlink()
+    assert new_home.make(home.root, "paper", account="DU1111111").settings_file.exists()
+    assert latch.read(home).state is TradingState.HALTED
 
 
 def test_a_checkout_is_no_home(root: Path) -> None:

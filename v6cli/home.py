@@ -1,17 +1,20 @@
 """The folder v6 works in: how it is found, and where each thing lives in it.
 
-A home is a folder with ``config/v6.toml`` that names a profile, as `v6 init` writes it. Nothing else is taken for one: not a
-checkout, not somebody else's project that happens to have a ``config`` folder.
+A home is a folder with ``config/v6.toml`` that names a profile, as `v6 init` writes it, or with a latch: one whose settings are damaged
+or gone is still the home that was meant. Nothing else is taken for one: not a checkout, not somebody else's project that happens to
+have a ``config`` folder.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from v6cli.errors import BadConfiguration
 
 MARKER = Path("config/v6.toml")
+LATCH = Path("data/state/latch")
 INSTALLED = Path("/opt/v6-trading")
 LONGEST_PATH = 70  # sockets live below a home, and a socket's path ends at 107 bytes
 
@@ -39,7 +42,7 @@ class Home:
         self.restore_record = self.restore / "restore.json"
         self.state_folder = root / "data" / "state"
         self.state = self.state_folder / "v6.sqlite"
-        self.latch = self.state_folder / "latch"
+        self.latch = root / LATCH
         self.latch_ballast = self.state_folder / "latch.ballast"
         self.spare_journal = self.state_folder / "journal.spare"
         self.run = root / "run"
@@ -67,12 +70,12 @@ class Home:
 
 
 def is_home(folder: Path) -> bool:
-    """Whether ``folder`` carries the marker of a home: a ``config/v6.toml`` that assigns a profile at its top level."""
-    return profile_of(folder) is not None
+    """Whether ``folder`` carries the marker of a home, a ``config/v6.toml`` that assigns a profile at its top level, or its latch."""
+    return profile_of(folder) is not None or os.path.isdir(folder / LATCH)  # noqa: PTH112  unlike Path's it is false where nobody may look
 
 
 def profile_of(folder: Path) -> str | None:
-    """The profile that the marker of a home assigns, as written; None where ``folder`` is no home. Works on a file that is otherwise broken."""
+    """The profile that the marker of a home assigns, as written; None where there is none. Works on a file that is otherwise broken."""
     try:
         lines = (folder / MARKER).read_text("utf-8", errors="replace").splitlines()
     except OSError:
@@ -98,17 +101,21 @@ def find_home(flag: str | Path | None = None) -> Home:
                     f"{source} is empty: it must name a home", next_step="an unset variable of a script? name the home, or leave it out"
                 )
             return _named(Path(named), source)
-    here = _working_folder()
-    for folder in (here, *here.parents) if here else ():
-        if is_home(folder):
-            return _checked(folder)
+    if (around := enclosing()) is not None:
+        return _checked(around)
     if is_home(INSTALLED):
         return _checked(INSTALLED)
     _check_reachable(INSTALLED)
     raise BadConfiguration(
-        f"no home: looked at --home, $V6_HOME, {here or 'the working folder (gone)'} and its parents, and {INSTALLED}",
+        f"no home: looked at --home, $V6_HOME, {_working_folder() or 'the working folder (gone)'} and its parents, and {INSTALLED}",
         next_step="v6 demo (a home to try things in), v6 init DIR (a new one), or --home DIR",
     )
+
+
+def enclosing() -> Path | None:
+    """The nearest home around the working folder."""
+    here = _working_folder()
+    return next((folder for folder in (here, *here.parents) if is_home(folder)), None) if here else None
 
 
 def checked_place(folder: Path) -> Path:
@@ -127,7 +134,7 @@ def _named(folder: Path, source: str) -> Home:
         return Home(place)
     _check_reachable(place)
     why = f"has no {MARKER} that names a profile" if place.is_dir() else "is not a folder"
-    raise BadConfiguration(f"{place} ({source}) is not a home: it {why}", next_step=f"v6 init {place}")
+    raise BadConfiguration(f"{place} ({source}) is not a home: it {why}", next_step=f"v6 init {shlex.quote(str(place))}")
 
 
 def _check_reachable(folder: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -20,7 +21,7 @@ from msgspec import Meta, Struct
 from v6cli import clock, resets
 from v6cli.errors import BadConfiguration, CannotWrite, UsageError
 from v6cli.files import write_durably
-from v6cli.home import Home
+from v6cli.home import MARKER, Home
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -315,7 +316,10 @@ def read_file(path: Path) -> Values:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise BadConfiguration(f"cannot read {path}: {reason}", next_step="v6 config path shows which files are read") from error
+        step = "v6 config path shows which files are read"
+        if isinstance(error, FileNotFoundError) and path.parts[-2:] == MARKER.parts:
+            step = f"v6 init {shlex.quote(str(path.parent.parent))} makes a new one; a backup holds the former, backup/{MARKER}"
+        raise BadConfiguration(f"cannot read {path}: {reason}", next_step=step) from error
     return _parse(text, path)
 
 
@@ -406,9 +410,23 @@ def _explained(error: msgspec.ValidationError, values: Values, sources: dict[str
             f"{_source_of(key, sources, own_name)}: {key} is no setting; there are: {', '.join(siblings)}",
             next_step=f"remove or correct {key}",
         )
-    allowed = what.removeprefix("Expected ").replace("`", "")
+    allowed = _allowed(path, what)
     source = _source_of(path, sources, own_name)
     return BadConfiguration(f"{source}: {path} = {_get(values, path)!r} cannot be used: expected {allowed}", next_step=_mend(path, source))
+
+
+def _allowed(path: str, what: str) -> str:
+    """What msgspec expected, in words."""
+    import msgspec.inspect
+
+    if path == "account":
+        return "an id like U1234567, or DU1234567 on paper"
+    if what.startswith("Invalid enum value"):
+        found: Any = msgspec.inspect.type_info(Settings)
+        for name in path.split("."):
+            found = next(field.type for field in found.fields if field.encode_name == name)
+        return " or ".join(map(str, found.values))
+    return what.removeprefix("Expected ").replace("`", "")
 
 
 def _source_of(key: str, sources: Mapping[str, str], own_name: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from v6cli import latch, settings
 from v6cli.errors import BadConfiguration, Refused
 from v6cli.files import private_folder, write_durably
-from v6cli.home import Home, checked_place, is_home
+from v6cli.home import MARKER, Home, checked_place
 
 _TEXT = """\
 # A home of v6: what this file sets wins over the packaged profile and defaults. `v6 config show` lists every setting.
@@ -50,8 +51,8 @@ def make(folder: Path, profile: str, account: str = "", port: int | None = None,
     last. Raises Refused, BadConfiguration, CannotWrite.
     """
     place = checked_place(folder)
-    if is_home(place) or (place / "config" / "v6.toml").exists():
-        raise Refused(f"{place} is a home already: nothing was changed", next_step=f"v6 --home {place} config show")
+    if (place / MARKER).exists():  # where that alone is missing, as after an init that was cut off, it is made; no latch is loosened
+        raise Refused(f"{place} is a home already: nothing was changed", next_step=f"v6 --home {shlex.quote(str(place))} config show")
     if place.exists() and not place.is_dir():
         raise BadConfiguration(f"{place} is a file: a home is a folder", next_step="choose another folder")
     home = Home(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from v6cli import clock, settings
 from v6cli.errors import BadConfiguration, Refused, ServiceUnavailable
 from v6cli.events import Note, Report
 from v6cli.files import write_durably
-from v6cli.home import Home, checked_place, is_home, profile_of
+from v6cli.home import Home, checked_place, enclosing, profile_of
 from v6cli.install import new_home
 from v6cli.services.backend import Backend
 from v6cli.simulator import scenario as scenarios
@@ -31,13 +32,18 @@ then: v6 positions               the book by underlying and strategy
       v6 demo --stop             the end"""
 
 
-def place(folder: Path | None) -> Path:
-    """Where the demo lives: the folder given, else ``v6/demo`` in the user's data folder. Raises BadConfiguration."""
-    if folder is None:
-        import platformdirs
+def place(folder: str | None, *, around: bool = False) -> Path:
+    """Where the demo lives: the folder given, else ``v6/demo`` in the user's data folder; ``around`` prefers one that this folder is in.
 
-        folder = Path(platformdirs.user_data_dir("v6")) / "demo"
-    return checked_place(folder)
+    Raises BadConfiguration.
+    """
+    if folder is not None:
+        return checked_place(new_home.named(folder))
+    if around and (here := enclosing()) is not None and profile_of(here) == "demo":
+        return here
+    import platformdirs
+
+    return checked_place(Path(platformdirs.user_data_dir("v6")) / "demo")
 
 
 def existing(folder: Path) -> Home:
@@ -57,7 +63,7 @@ def prepare(folder: Path, scenario: str | None) -> Home:
     """
     if scenario is not None:
         scenarios.load(scenario)
-    return existing(folder) if is_home(folder) else new_home.make(folder, "demo")
+    return existing(folder) if profile_of(folder) is not None else new_home.make(folder, "demo")
 
 
 def adjust(home: Home, backend: Backend, scenario: str | None, report: Report) -> None:
@@ -82,7 +88,7 @@ def start(home: Home, backend: Backend, report: Report) -> None:
             return
         clock.pause_blocking(0.1)
     raise ServiceUnavailable(
-        f"no sync ended within {LONGEST_FIRST_SYNC:g} s", next_step=f"v6 --home {home} logs --service v6-position-sync"
+        f"no sync ended within {LONGEST_FIRST_SYNC:g} s", next_step=f"v6 --home {shlex.quote(str(home))} logs --service v6-position-sync"
     )
 
 

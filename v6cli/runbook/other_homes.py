@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class OtherHome(Struct, frozen=True):
     @property
     def line(self) -> str:
         """The command that halts it."""
-        return f"v6 --home {self.home} halt"
+        return f"v6 --home {shlex.quote(str(self.home))} halt"
 
 
 def find(own: Home, units: Sequence[Path] = UNITS) -> list[OtherHome]:
