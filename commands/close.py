@@ -21,8 +21,8 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
     position are cancelled, by whoever placed them. POSITION is a contract id, or its name as v6 positions and TWS show it.
 
     \b
-    If it fails: run it again. What is left is named, with why; exit 75. A halt that
-    comes meanwhile stops it. Where orders cannot be recorded (a full disk, a
+    If it fails: run it again. What is left is named, with why; exit 75. A halt
+    that comes meanwhile stops it. Where orders cannot be recorded (a full disk, a
     damaged state file), none is sent: the ones to type into TWS are shown.
 
     \b

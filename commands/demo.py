@@ -26,8 +26,8 @@ def command(app: App, folder: str | None, scenario: str | None, check: bool, sto
     ends the demo whose folder you are in, else that one.
 
     \b
-    Steps: make a demo home; start gateway and sync; wait for the first sync; run the
-    morning checklist; print what to try next.
+    Steps: make a demo home; start gateway and sync; wait for the first sync; run
+    the morning checklist; print what to try next.
 
     \b
     If it fails: v6 demo --stop, then v6 demo again. Logs are in the

@@ -17,14 +17,14 @@ def command(app: App) -> int:
     lost while IB resets its servers (gateway.resets) is degraded, at any other time unhealthy.
 
     \b
-    Looks at: gateway process and login, whether its API may write, account, positions
-    and sync lag (healthy below 5 minutes, degraded to 15, unhealthy above), age of the
-    greeks, services, disk and memory (at most 90 %), clock against the gateway's,
-    whether the lake can be read, trading state.
+    Looks at: gateway process and login, whether its API may write, account,
+    positions and sync lag (healthy below 5 minutes, degraded to 15, unhealthy
+    above), age of the greeks, services, disk and memory (at most 90 %), clock
+    against the gateway's, whether the lake can be read, trading state.
 
     \b
-    Exit codes: 0 healthy, 1 degraded, 2 unhealthy (or gateway, account or positions
-    unknown).
+    Exit codes: 0 healthy, 1 degraded, 2 unhealthy (or gateway, account or
+    positions unknown).
 
     \b
     Examples:

@@ -19,17 +19,17 @@ def command(app: App, fix: bool, explain: bool, yes: bool) -> int:
     When to use: an hour before the open. Looking changes nothing.
 
     \b
-    Steps: gateway, login and buying power; services; positions synced, greeks, alerts
-    and age of the data; health; risk limits; errors of the last 24 hours. They run side
-    by side and share one session with the gateway.
+    Steps: gateway, login and buying power; services; positions synced, greeks,
+    alerts and age of the data; health; risk limits; errors of the last 24 hours.
+    They run side by side and share one session with the gateway.
 
     \b
-    If it fails: each row that is not green names the command that mends it; --fix runs
-    those. Unknown is not green.
+    If it fails: each row that is not green names the command that mends it; --fix
+    runs those. Unknown is not green.
 
     \b
-    Exit codes: 0 healthy, 1 degraded, 2 unhealthy (or gateway, account, positions or
-    risk unknown).
+    Exit codes: 0 healthy, 1 degraded, 2 unhealthy (or gateway, account, positions
+    or risk unknown).
 
     \b
     Examples:

@@ -19,7 +19,14 @@ from v6cli.portfolio import positions
     shell_complete=symbols,
     help="Only this underlying.",
 )
-@click.option("--sort", type=click.Choice(positions.SORTS), default="group", show_default=True, help="Order of the rows.")
+@click.option(
+    "--sort",
+    type=click.Choice(positions.SORTS),
+    metavar="COLUMN",
+    default="group",
+    show_default=True,
+    help=f"Order of the rows: {', '.join(positions.SORTS)}.",
+)
 @click.option("--watch", is_flag=True, help="Show again after each sync, until ^C.")
 @click.option("--from-gateway", is_flag=True, help="Ask IB now instead of showing the last sync.")
 def command(app: App, symbol: str, sort: str, watch: bool, from_gateway: bool) -> None:

@@ -21,8 +21,9 @@ def command(app: App, reason: str) -> None:
     It cancels nothing: it ends by showing the orders that still work at the gateway, or that this is unknown.
 
     \b
-    If it fails: exit 74 means that it could NOT be recorded; whatever sends orders
-    was ended instead. Exit 75 names a stopped process that may still let one go.
+    If it fails: exit 74 means that it could NOT be recorded; whatever sends
+    orders was ended instead. Exit 75 names a stopped process that may still let
+    one go.
 
     \b
     Exit codes: 0 recorded; 74 not recorded; 75 a sender does not leave the gate;

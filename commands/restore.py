@@ -35,14 +35,15 @@ def command(app: App, which: str, only: tuple[str, ...], config: bool, no_start:
     --discard.
 
     \b
-    If it fails: before it has asked, nothing has changed. After that the next v6 says
-    how far it came: --continue goes on from there, --rollback goes back.
+    If it fails: before it has asked, nothing has changed. After that the next v6
+    says how far it came: --continue goes on from there, --rollback goes back.
 
     \b
     Exit codes: 0; 65 not to be restored; 69 restored, but not reconciled, or a
     service did not start, or a copy cannot be fetched; 74 no room, cannot write;
     75 a service did not stop; 77 declined, another account, or the lake cannot be
-    exchanged; 78 unfinished, and its record is unreadable, or no key opens the copy.
+    exchanged; 78 unfinished, and its record is unreadable, or no key opens the
+    copy.
 
     \b
     Examples:

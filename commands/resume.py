@@ -27,8 +27,8 @@ def command(app: App, reason: str, to: str, start: bool, yes: bool) -> None:
     them. Look at positions and orders before you answer.
 
     \b
-    If it fails: nothing was loosened; v6 trading-state shows what stands. A service
-    that does not start is named (69): trading is resumed by then.
+    If it fails: nothing was loosened; v6 trading-state shows what stands. A
+    service that does not start is named (69): trading is resumed by then.
 
     \b
     Exit codes: 0; 64 no reason given; 69 a service did not start;

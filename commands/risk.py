@@ -6,7 +6,7 @@ from v6cli import options
 from v6cli.app import App
 from v6cli.health import examine
 from v6cli.portfolio import limits
-from v6cli.procedure import exit_code
+from v6cli.procedure import Status, exit_code
 
 
 @options.command()
@@ -26,4 +26,6 @@ def command(app: App) -> int:
     """
     risk = app.run(app.on_facts(examine.measured_risk))
     app.output.show(limits.table(risk.measures, risk.findings, risk.at))
+    for fix in dict.fromkeys(str(one.fix) for one in risk.findings if one.fix is not None and one.status is not Status.OK):
+        app.output.note(f"next: {fix}")
     return exit_code(risk.findings)

@@ -24,16 +24,18 @@ def command(app: App, to: str | None, since: str, dry_run: bool) -> int:
     that may be broken: each part that is not to be had leaves its reason in its place.
 
     \b
-    What goes in: status, health, versions, settings, trading state, services, logs and
-    errors, alerts, journal, checks, syncs, versions of the lake's tables, figures of this
-    machine; a manifest with the hash of each. Accounts, users and hosts become
-    placeholders (ACCOUNT-1). It is sent nowhere. Look into it before you send it.
+    What goes in: status, health, versions, settings, trading state, services,
+    logs and errors, alerts, journal, checks, syncs, versions of the lake's
+    tables, figures of this machine; a manifest with the hash of each. Accounts,
+    users and hosts become placeholders (ACCOUNT-1). It is sent nowhere. Look into
+    it before you send it.
 
     \b
     If it fails: --to puts it into a folder that can be written.
 
     \b
-    Exit codes: 0 whole; 1 some parts are missing; 65 no such time; 74 cannot write.
+    Exit codes: 0 whole; 1 some parts are missing; 65 no such time; 74 cannot
+    write.
 
     \b
     Examples:

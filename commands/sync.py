@@ -22,16 +22,17 @@ def command(app: App, force: bool, watch: bool, dry_run: bool) -> None:
     nothing while the last one is fresh.
 
     \b
-    Steps: ask the gateway for everything and wait for each answer to end; ask again
-    where positions disappeared; compare with the last sync and name the cause of each
-    difference; write each table once; show the differences.
+    Steps: ask the gateway for everything and wait for each answer to end; ask
+    again where positions disappeared; compare with the last sync and name the
+    cause of each difference; write each table once; show the differences.
 
     \b
     If it fails: an answer that did not come is unknown, and nothing was written.
     Check the gateway with v6 health.
 
     \b
-    Exit codes: 0; 69 the gateway does not answer; 74 cannot write; 77 wrong account.
+    Exit codes: 0; 69 the gateway does not answer; 74 cannot write; 77 wrong
+    account.
 
     \b
     Examples:

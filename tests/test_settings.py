@@ -290,3 +290,17 @@ def test_what_is_recorded_is_shown_though_the_settings_are_broken(folder: Path, 
     home = pinned_home(folder)
     home.settings_file.write_text(home.settings_file.read_text() + "\n[limits]\ndelta = -1\n")
     assert "SPY" in v6("positions", cwd=home.root, check=0).stdout
+
+
+def test_an_old_book_is_shown_as_old_and_what_mends_it_is_named(folder: Path, v6: Any) -> None:
+    home = pinned_home(folder)
+    for command in ("positions", "greeks", "account"):
+        assert "old: no sync has ended since; next: v6 sync --force" in v6(command, cwd=home.root, check=0).stderr
+    assert "next: v6 sync --force" in v6("risk", cwd=home.root, check=2).stderr
+
+
+def test_a_book_that_cannot_be_read_is_not_one_that_was_never_recorded(folder: Path, v6: Any) -> None:
+    home = pinned_home(folder)
+    home.state.write_bytes(b"x" * 8192)
+    assert "unknown: it cannot be read" in v6("status", cwd=home.root, check=2).stdout
+    assert "nothing recorded yet" in v6("status", cwd=new_home.make(folder / "new", "paper", port=4999).root, check=2).stdout

@@ -173,6 +173,19 @@ class App:
         return journal.operator()
 
     def recorded(self) -> Mirror:
+        """As ``mirror``; one that is too old to be called healthy is told of."""
+        from v6cli import clock
+
+        seen = self.mirror()
+        try:
+            age, healthy = (clock.now() - seen.at).total_seconds(), self.settings.sync.healthy
+        except BadConfiguration:
+            return seen
+        if age > healthy:
+            self.output.note(f"this is {clock.show_age(age)} old: no sync has ended since; next: v6 sync --force")
+        return seen
+
+    def mirror(self) -> Mirror:
         """What the last sync saw. Raises Unavailable where none has ended yet, or it saw another account than this home's."""
         from v6cli.home import profile_of
         from v6cli.state import mirror
@@ -218,7 +231,7 @@ class App:
             positions, account = await positions_and_account(connection)
             await connection.must_reach_ib()
         try:
-            greeks = self.recorded().greeks
+            greeks = self.mirror().greeks
         except Unavailable:
             greeks = {}
         return Mirror("", account.at, account, positions, greeks)
@@ -229,7 +242,7 @@ class App:
 
         shown = ""
         while True:
-            seen = self.recorded()
+            seen = self.mirror()
             if seen.run != shown:
                 self.output.again(draw(seen))
                 shown = seen.run

@@ -318,7 +318,7 @@ def read_file(path: Path) -> Values:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         step = "v6 config path shows which files are read"
         if isinstance(error, FileNotFoundError) and path.parts[-2:] == MARKER.parts:
-            step = f"v6 init {shlex.quote(str(path.parent.parent))} makes a new one; a backup holds the former, backup/{MARKER}"
+            step = f"take backup/{MARKER} out of a backup, or v6 init {shlex.quote(str(path.parent.parent))}"
         raise BadConfiguration(f"cannot read {path}: {reason}", next_step=step) from error
     return _parse(text, path)
 

@@ -19,15 +19,16 @@ def command(app: App, include_secrets: bool, dry_run: bool) -> None:
     is the same. Files of config/ that hold secrets are left out, and named.
 
     \b
-    Steps: pin every table to the versions of the last sync; hold their files open; copy
-    the state; write backups/backup_<time>.tar.gz and its .sha256; list what is in it;
-    where backup.remote names a place, send there every backup that it lacks, and read it
-    back.
+    Steps: pin every table to the versions of the last sync; hold their files
+    open; copy the state; write backups/backup_<time>.tar.gz and its .sha256; list
+    what is in it; where backup.remote names a place, send there every backup that
+    it lacks, and read it back.
 
     \b
-    If it fails: nothing is left behind. A table that cannot be read is named, and the
-    rest is backed up all the same. tar -xzf reads what it writes. A copy that does not
-    arrive leaves the backup as it is; the next v6 backup sends what is missing.
+    If it fails: nothing is left behind. A table that cannot be read is named, and
+    the rest is backed up all the same. tar -xzf reads what it writes. A copy that
+    does not arrive leaves the backup as it is; the next v6 backup sends what is
+    missing.
 
     \b
     Exit codes: 0; 69 made, but a table is missing in it, or its copy did not

@@ -19,17 +19,19 @@ def command(app: App, which: str) -> int:
     is replaced and nothing is sent; the result is recorded.
 
     \b
-    Steps: take the newest backup out to scratch; open every table; see that each is an
-    earlier version of the table in the lake; ask IB for positions and hold them against
-    those of the backup and what was executed since; say how long a restore would take.
+    Steps: take the newest backup out to scratch; open every table; see that each
+    is an earlier version of the table in the lake; ask IB for positions and hold
+    them against those of the backup and what was executed since; say how long a
+    restore would take.
 
     \b
-    If it fails: make a new backup and rehearse again. A backup of another lake is no
-    backup of this one, however whole it is.
+    If it fails: make a new backup and rehearse again. A backup of another lake is
+    no backup of this one, however whole it is.
 
     \b
-    Exit codes: 0 healthy; 1 degraded: something differs, or IB could not be asked;
-    2 unhealthy; 65 no such backup; 69 a copy cannot be fetched; 74 no room.
+    Exit codes: 0 healthy; 1 degraded: something differs, or IB could not be
+    asked; 2 unhealthy; 65 no such backup; 69 a copy cannot be fetched; 74 no
+    room.
 
     \b
     Examples:

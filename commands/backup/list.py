@@ -19,8 +19,8 @@ def command(app: App, remote: bool) -> None:
     has a backup when one was taken after its close and before the next one's.
 
     \b
-    Exit codes: 0; with --remote, 69 the place of the copies does not answer, 78 it cannot
-    be used, or there is none.
+    Exit codes: 0; with --remote, 69 the place of the copies does not answer, 78
+    it cannot be used, or there is none.
 
     \b
     Examples:

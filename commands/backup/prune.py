@@ -22,8 +22,8 @@ def command(app: App, keep: float | None, dry_run: bool) -> None:
     backup.remote.
 
     \b
-    Exit codes: 0; 69 the place of the copies does not answer; 74 one cannot be removed;
-    77 a backup is being made.
+    Exit codes: 0; 69 the place of the copies does not answer; 74 one cannot be
+    removed; 77 a backup is being made.
 
     \b
     Examples:

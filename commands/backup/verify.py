@@ -24,13 +24,13 @@ def command(app: App, which: str, everything: bool, scratch: Path | None) -> int
     only backup.remote knows, or the address of a copy, is fetched first.
 
     \b
-    If it fails: the backup is not to be relied on. Make a new one with v6 backup, and
-    keep the bad one until the new one is verified.
+    If it fails: the backup is not to be relied on. Make a new one with v6 backup,
+    and keep the bad one until the new one is verified.
 
     \b
-    Exit codes: 0 healthy; 1 degraded: whole, but something was left out, or has no sum
-    beside it; 2 unhealthy; 65 no such backup; 69 a copy cannot be fetched; 74 no room
-    for the scratch folder.
+    Exit codes: 0 healthy; 1 degraded: whole, but something was left out, or has
+    no sum beside it; 2 unhealthy; 65 no such backup; 69 a copy cannot be fetched;
+    74 no room for the scratch folder.
 
     \b
     Examples:

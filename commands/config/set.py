@@ -24,8 +24,8 @@ def command(app: App, key: str, value: str, yes: bool, dry_run: bool) -> None:
     is pinned to another one, or gets another profile.
 
     \b
-    Exit codes: 0; 64 no such key; 74 the file cannot be written; 77 not confirmed;
-    78 the value cannot be used (nothing is changed).
+    Exit codes: 0; 64 no such key; 74 the file cannot be written; 77 not
+    confirmed; 78 the value cannot be used (nothing is changed).
 
     \b
     Examples:

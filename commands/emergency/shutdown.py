@@ -31,12 +31,12 @@ def command(app: App, reason: str, yes: bool, account: str, keep_orders: bool, k
     hand and protective ones too, while v6-trading and a running close are ended;
     prove under their client ids that nothing works; stop v6-position-sync and the
     dashboard; positions left; logs of 24 hours; other homes of this machine.
-    Positions are closed with --close-all alone, once the rest is done: one question
-    for both, one record of each, and the worse exit code.
+    Positions are closed with --close-all alone, once the rest is done: one
+    question for both, one record of each, and the worse exit code.
 
     \b
-    If it fails: each row says what is not proven and when it will be known. Look in
-    TWS, and run it again: it asks and proves anew, and does no harm.
+    If it fails: each row says what is not proven and when it will be known. Look
+    in TWS, and run it again: it asks and proves anew, and does no harm.
 
     \b
     Exit codes: 0 all proven; 74 the halt, the record or the logs could not be

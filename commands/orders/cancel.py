@@ -20,8 +20,9 @@ def command(app: App, which: str | None, everything: bool, yes: bool, dry_run: b
     cancelled by whoever placed it: by v6-trading where that runs, else in its place. --all takes everything, protective stops included.
 
     \b
-    If it fails: exit 75 names what is not cancelled yet; where the market is closed
-    IB answers at the open. A program that is connected cancels its own orders.
+    If it fails: exit 75 names what is not cancelled yet; where the market is
+    closed IB answers at the open. A program that is connected cancels its own
+    orders.
 
     \b
     Exit codes: 0 gone; 65 no such order; 69 the gateway does not answer;

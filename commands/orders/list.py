@@ -16,8 +16,8 @@ def command(app: App) -> None:
     and what to do about it. v6 orders, typed bare, is the same.
 
     \b
-    If it fails: v6's own orders are shown as recorded, and that the working ones are
-    unknown is said.
+    If it fails: v6's own orders are shown as recorded, and that the working ones
+    are unknown is said.
 
     \b
     Exit codes: 0; 69 the gateway cannot be asked: what works is unknown.

@@ -23,7 +23,8 @@ def command(app: App, record: Path) -> None:
     Nothing is sent: each order is entered by you.
 
     \b
-    If it fails: look at the record itself, it is JSON; its orders are there in full.
+    If it fails: look at the record itself, it is JSON; its orders are there in
+    full.
 
     \b
     Exit codes: 0 shown; 65 no such record, or none that can be read.

@@ -26,7 +26,8 @@ def command(app: App, order_ref: str, filled: float | None, dead: bool, yes: boo
     settled by word: cancel it first.
 
     \b
-    Exit codes: 0; 64 not said what; 65 no such order; 77 known already, or working.
+    Exit codes: 0; 64 not said what; 65 no such order; 77 known already, or
+    working.
 
     \b
     Examples:

@@ -18,7 +18,8 @@ def command(app: App, names: tuple[str, ...]) -> None:
     When to use: first, when something does not answer.
 
     \b
-    Exit codes: 0 shown; 64 no such service; 69 the service manager does not answer.
+    Exit codes: 0 shown; 64 no such service; 69 the service manager does not
+    answer.
 
     \b
     Examples:

@@ -13,6 +13,7 @@ from v6cli.health.gather import Facts
 from v6cli.portfolio.greeks import roll_up
 from v6cli.procedure import Finding, Status, exit_code, verdict
 from v6cli.results import Column, Record
+from v6cli.state.errors import StateMissing
 from v6cli.state.mirror import Mirror
 
 
@@ -43,17 +44,20 @@ def _summary(findings: Sequence[Finding]) -> str:
     return "; ".join(wrong) if wrong else findings[0].text
 
 
-async def _mirror(facts: Facts) -> Mirror | None:
+async def _mirror(facts: Facts) -> Mirror | str:
+    """The recorded book, or why there is none."""
     try:
-        return (await facts.state()).mirror
+        return (await facts.state()).mirror or "nothing recorded yet"
+    except StateMissing:
+        return "nothing recorded yet"
     except Exception:  # noqa: BLE001  the areas that need it have said what is wrong
-        return None
+        return "unknown: it cannot be read"
 
 
-def _book(seen: Mirror | None) -> list[tuple[Column, Any]]:
+def _book(seen: Mirror | str) -> list[tuple[Column, Any]]:
     """The recorded book in a few numbers, with their age."""
-    if seen is None:
-        return [(Column("book"), "nothing recorded yet")]
+    if isinstance(seen, str):
+        return [(Column("book"), seen)]
     total = roll_up(seen.positions, seen.greeks)
     unknown = any(one.unrealized is None for one in seen.positions)
     known = total.complete
