@@ -106,10 +106,14 @@ def test_install_puts_the_script_where_the_shell_looks(v6, folder: Path) -> None
         ("zsh", ".local/share/zsh/site-functions/_v6"),
         ("fish", ".config/fish/completions/v6.fish"),
     ):
-        done = v6("completion", shell, "--install", environment={"HOME": str(folder)}, check=0)
+        done = v6("completion", shell, "--install", environment={"HOME": str(folder), "XDG_DATA_HOME": "", "XDG_CONFIG_HOME": "x"}, check=0)
         assert done.stdout.strip() == str(folder / place)
         assert (folder / place).read_text() == v6("completion", shell, check=0).stdout
         assert stat.S_IMODE((folder / place).stat().st_mode) == 0o600
+    elsewhere = {"XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config")}
+    for shell, named in (("bash", "data/bash-completion/completions/v6"), ("fish", "config/fish/completions/v6.fish")):
+        done = v6("completion", shell, "--install", environment={"HOME": str(folder)} | elsewhere, check=0)
+        assert done.stdout.strip() == str(folder / named)
 
 
 def run_in(shell: str, script: str, folder: Path) -> str:

@@ -6,6 +6,7 @@ A completion that fails answers with nothing: there is no place to show an error
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import click
@@ -85,9 +86,15 @@ def packaged(shell: str) -> Path:
 
 def place(shell: str) -> Path:
     """Where a shell looks for completions of this user."""
-    config = Path.home()
+    data, config = _folder("XDG_DATA_HOME", ".local/share"), _folder("XDG_CONFIG_HOME", ".config")
     return {
-        "bash": config / ".local/share/bash-completion/completions/v6",
-        "zsh": config / ".local/share/zsh/site-functions/_v6",
-        "fish": config / ".config/fish/completions/v6.fish",
+        "bash": data / "bash-completion/completions/v6",
+        "zsh": data / "zsh/site-functions/_v6",
+        "fish": config / "fish/completions/v6.fish",
     }[shell]
+
+
+def _folder(variable: str, usual: str) -> Path:
+    """A folder of this user's by the XDG Base Directory Specification, which ignores a path that is relative."""
+    named = os.environ.get(variable, "")
+    return Path(named) if os.path.isabs(named) else Path.home() / usual  # noqa: PTH117  of a text that may be empty

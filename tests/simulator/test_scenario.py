@@ -51,6 +51,7 @@ def test_a_thousand_positions_are_a_thousand_contracts():
         ("[[faults]]\nname = 'no-such'", "there is no fault 'no-such'", "withhold-end"),
         ("[[faults]]\nname = 'withhold-end'\nanswr = 'positions'", "has no parameter 'answr'", "answer"),
         ("[[faults]]\nname = 'withhold-end'\nanswer = 'everything'", "cannot be 'everything'", "positions"),
+        ("[[faults]]\nname = 'delay'\nby = -1", "by of delay cannot be -1", "not negative"),
         ("[[orders]]\ncloses = 'x'", "nothing was opened as 'x'", ""),
         ("seed = ", "not valid TOML", ""),
     ],

@@ -21,8 +21,8 @@ _OF_A_STATE = {"seconds": COMMON["seconds"]}
 class Fault(Struct, frozen=True):
     """One thing that can go wrong: what it means, and its parameters with theirs.
 
-    A parameter with ``choices`` takes no other; one of ``numbers`` takes a number, one with a pattern names that match
-    it. ``defaults`` hold where a parameter is left out. A ``moment`` is a thing that happens when it is set, and does not last;
+    A parameter with ``choices`` takes no other; one of ``numbers`` takes a number, below zero where it is
+    among ``signed`` alone, and none is a quantity of nothing; one with a pattern names that match it. ``defaults`` hold where a parameter is left out. A ``moment`` is a thing that happens when it is set, and does not last;
     a ``state`` is how things are while it is set, and cannot be counted.
     """
 
@@ -32,6 +32,7 @@ class Fault(Struct, frozen=True):
     moment: bool = False
     state: bool = False
     numbers: tuple[str, ...] = ()
+    signed: tuple[str, ...] = ()
     patterns: dict[str, str] = {}
     defaults: dict[str, Parameter] = {}
 

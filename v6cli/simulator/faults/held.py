@@ -190,16 +190,18 @@ def check(name: str, parameters: Mapping[str, Parameter], *, where: str = "fault
         if key in {"count", "seconds"} and not fault.moment:
             _check_extent(name, key, value, where)
         elif key in fault.numbers:
-            _check_number(name, key, value, where)
+            _check_number(fault, name, key, value, where)
 
 
-def _check_number(name: str, key: str, value: Parameter, where: str) -> None:
+def _check_number(fault: Fault, name: str, key: str, value: Parameter, where: str) -> None:
+    kind = "a number" if key in fault.signed else "a number that is not negative"
     try:
-        fits = abs(float(str(value))) < 1e9
+        number = float(str(value))
+        fits = abs(number) < 1e9 and (number >= 0 or key in fault.signed) and (number != 0 or key != "quantity")
     except ValueError:
         fits = False
     if not fits:
-        raise BadConfiguration(f"{where}: {key} of {name} cannot be {value!r}", next_step="give a number")
+        raise BadConfiguration(f"{where}: {key} of {name} cannot be {value!r}", next_step=f"give {kind}")
 
 
 def _check_extent(name: str, key: str, value: Parameter, where: str) -> None:

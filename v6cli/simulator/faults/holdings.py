@@ -29,6 +29,7 @@ _HAPPEN = {
         {**_OF, "by": "how much higher the price is, per share"},
         moment=True,
         numbers=("by",),
+        signed=("by",),
         defaults={"by": 0.01},
     ),
     "orders-by-hand": Fault(
@@ -40,6 +41,7 @@ _HAPPEN = {
         },
         moment=True,
         numbers=("quantity", "limit"),
+        signed=("quantity",),
         defaults={"quantity": 1},
     ),
     "fills-by-hand": Fault(
