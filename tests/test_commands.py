@@ -243,3 +243,13 @@ def test_a_bug_in_one_look_is_in_the_log_and_not_on_the_screen(demo_home, monkey
     assert "Traceback" not in shown.err + shown.out
     assert "a bug in v6: ZeroDivisionError" in shown.out
     assert "Traceback" in demo_home.log.read_text()
+
+
+def test_what_is_said_in_lines_is_json_too(v6, folder: Path) -> None:
+    """Alone it is the answer, beside a table it goes to stderr; a failure leaves nothing on stdout."""
+    for argv in (("init", "h", "--account", "DU1234567"), ("--home", "h", "config", "path"), ("--home", "h", "config", "validate")):
+        answer = json.loads(v6(*argv, "-o", "json", cwd=folder, check=0).stdout)
+        assert answer["schema"] == "v6.lines/1" and answer["rows"] and all(row["line"] for row in answer["rows"])
+    changed = json.loads(v6("--home", "h", "config", "set", "limits.delta", "150", "-o", "json", cwd=folder, check=0).stdout)
+    assert "+delta = 150" in [row["line"] for row in changed["rows"]]
+    assert v6("--home", "h", "config", "set", "account", "DU7654321", "-o", "json", cwd=folder, check=77).stdout == ""

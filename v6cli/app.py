@@ -589,6 +589,11 @@ class App:
         finally:
             run.end()
 
+    def finish(self) -> None:
+        """End the answer of a command that went well."""
+        if "output" in self.__dict__:
+            self.output.finish()
+
     def close(self) -> None:
         """Let go of what is open."""
         if self._own_run is not None:

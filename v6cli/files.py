@@ -27,19 +27,21 @@ def private_folder(path: Path) -> Path:
             folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
             folder.chmod(FOLDER_MODE)
     except OSError as error:
-        raise CannotWrite(f"cannot make the folder {path}: {error.strerror}") from error
+        raise CannotWrite(f"cannot make the folder {path}: {error.strerror}", next_step=way_out(path)) from error
     if not path.is_dir():
         raise CannotWrite(f"{path} is in the way: a folder is needed there")
     return path
 
 
 def way_out(folder: Path) -> str:
-    """What to do where nothing can be written in a folder: a line to type, or a short sentence."""
+    """What to do where nothing can be written in a folder, or it cannot be made: a line to type, or a short sentence."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
     try:
         found = os.statvfs(folder)
     except OSError:
         return f"ls -ld {folder}"
-    if found.f_bavail * found.f_frsize < ROOM:
+    if found.f_blocks and found.f_bavail * found.f_frsize < ROOM:
         return f"the disk is full: free some of it, df -h {folder}"
     if found.f_flag & os.ST_RDONLY:
         return f"it is on a file system that is mounted read-only: findmnt -T {folder}"
@@ -65,7 +67,7 @@ def reserve(path: Path, size: int) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise CannotWrite(f"cannot reserve {size} bytes in {path}: {error.strerror}") from error
+        raise CannotWrite(f"cannot reserve {size} bytes in {path}: {error.strerror}", next_step=way_out(path.parent)) from error
 
 
 def append_durably(path: Path, line: bytes) -> None:

@@ -289,6 +289,7 @@ def run(argv: list[str] | None = None) -> int:
     os.umask(0o077)  # whatever v6 or a library writes is the owner's alone
     try:
         code = root.main(argv, prog_name="v6", standalone_mode=False, obj=app)
+        app.finish()
         sys.stdout.flush()
     except click.exceptions.Exit as stop:
         return stop.exit_code

@@ -28,6 +28,8 @@ class Output:
         self.quiet = quiet
         self.verbose = verbose
         self._live = False
+        self._answered = False
+        self._lines: list[str] = []
 
     @property
     def width(self) -> int:
@@ -48,6 +50,7 @@ class Output:
         """Show one answer in the format asked for."""
         from v6cli.console import tables
 
+        self._answered = True
         tables.draw(result, self.format, color=self.color, width=self.width)
 
     def again(self, result: Result) -> None:
@@ -58,8 +61,24 @@ class Output:
         sys.stdout.flush()
 
     def text(self, text: str) -> None:
-        """One line of data that is no table, such as a path."""
-        print(text)  # noqa: T201
+        """One line of data that is no table, such as a path. As JSON the lines are one answer of their own: see ``finish``."""
+        if self.format == "json":
+            self._lines.append(text)
+        else:
+            print(text)  # noqa: T201
+
+    def finish(self) -> None:
+        """End an answer as JSON: what was said in lines is it where nothing else is, and stands beside it otherwise."""
+        lines, self._lines = self._lines, []
+        if not lines:
+            return
+        if self._answered:
+            for line in lines:
+                self.note(line)
+            return
+        from v6cli.results import Column, Table
+
+        self.show(Table("v6.lines/1", "", (Column("line"),), [(line,) for line in lines]))
 
     def note(self, text: str) -> None:
         """One line beside the data."""
