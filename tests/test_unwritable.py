@@ -129,7 +129,11 @@ def test_a_home_that_cannot_be_written_still_answers(home: Home, argv: tuple[str
 
 
 def test_a_home_that_may_not_be_looked_into_is_not_said_to_be_none(home: Home) -> None:
-    home.config.chmod(0)
-    done = run(home, "health")
-    home.config.chmod(0o700)
-    assert done.returncode == 78 and "may not be looked into: Permission denied" in done.stderr and f"ls -ld {home}" in done.stderr
+    for folder, says in (
+        (home.config, f"cannot read {home.settings_file}: Permission denied"),
+        (home.root, "may not be looked into: Permission"),
+    ):
+        folder.chmod(0)
+        done = run(home, "health")
+        folder.chmod(0o700)
+        assert done.returncode == 78 and says in done.stderr and f"ls -ld {folder}" in done.stderr

@@ -317,7 +317,9 @@ def read_file(path: Path) -> Values:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         step = "v6 config path shows which files are read"
-        if isinstance(error, FileNotFoundError) and path.parts[-2:] == MARKER.parts:
+        if isinstance(error, PermissionError):
+            step = f"ls -ld {shlex.quote(str(path.parent))} {shlex.quote(str(path))}"
+        elif isinstance(error, FileNotFoundError) and path.parts[-2:] == MARKER.parts:
             step = f"take backup/{MARKER} out of a backup, or v6 init {shlex.quote(str(path.parent.parent))}"
         raise BadConfiguration(f"cannot read {path}: {reason}", next_step=step) from error
     return _parse(text, path)
