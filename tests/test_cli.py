@@ -185,6 +185,8 @@ def test_a_typo_gets_a_suggestion(v6) -> None:
     assert "Did you mean morning-check?" in done.stderr
     assert "config show" not in done.stderr
     assert "Did you mean show?" in v6("config", "shwo", check=64).stderr
+    helped = v6("help", check=64).stderr
+    assert "See: v6 --help" in helped and "halt" not in helped
 
 
 def test_a_negative_number_taken_for_an_option_is_told_how_to_be_a_value(v6, demo_home) -> None:

@@ -185,7 +185,8 @@ class LazyGroup(Shared, click.Group):
         if name not in self.entries and not ctx.resilient_parsing and not name.startswith("-"):
             from difflib import get_close_matches
 
-            near = get_close_matches(name, self.entries, n=3, cutoff=0.5)
+            # Who asks for help is not to be offered a halt.
+            near = [] if name == "help" else get_close_matches(name, self.entries, n=3, cutoff=0.5)
             hint = f" Did you mean {' or '.join(near)}?" if near else f" See: {ctx.command_path} --help"
             raise click.UsageError(f"there is no command {name!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
