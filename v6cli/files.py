@@ -27,7 +27,7 @@ def private_folder(path: Path) -> Path:
             folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
             folder.chmod(FOLDER_MODE)
     except OSError as error:
-        raise CannotWrite(f"cannot make the folder {path}: {error.strerror}", next_step=way_out(path)) from error
+        raise CannotWrite(f"cannot make the folder {path}: {error.strerror}") from error
     if not path.is_dir():
         raise CannotWrite(f"{path} is in the way: a folder is needed there")
     return path
@@ -67,7 +67,7 @@ def reserve(path: Path, size: int) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise CannotWrite(f"cannot reserve {size} bytes in {path}: {error.strerror}", next_step=way_out(path.parent)) from error
+        raise CannotWrite(f"cannot reserve {size} bytes in {path}: {error.strerror}") from error
 
 
 def append_durably(path: Path, line: bytes) -> None:

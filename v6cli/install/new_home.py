@@ -6,8 +6,8 @@ import shlex
 from pathlib import Path
 
 from v6cli import latch, settings
-from v6cli.errors import BadConfiguration, Refused
-from v6cli.files import private_folder, write_durably
+from v6cli.errors import BadConfiguration, CannotWrite, Refused
+from v6cli.files import private_folder, way_out, write_durably
 from v6cli.home import MARKER, Home, checked_place
 
 _TEXT = """\
@@ -61,11 +61,14 @@ def make(folder: Path, profile: str, account: str = "", port: int | None = None,
         loaded = settings.check_text(text, home.settings_file).settings
     except BadConfiguration as error:  # there is no home yet whose settings could be set
         raise BadConfiguration(error.message, next_step="give another --account, --profile or --port; nothing was written") from None
-    for path in (home.root, home.config, home.logs, home.backups, home.lake, home.state_folder, home.run, home.runs):
-        private_folder(path)
-    latch.make_open(home)
-    settings.remember(home, loaded)
-    write_durably(home.settings_file, text.encode())
+    try:
+        for path in (home.root, home.config, home.logs, home.backups, home.lake, home.state_folder, home.run, home.runs):
+            private_folder(path)
+        latch.make_open(home)
+        settings.remember(home, loaded)
+        write_durably(home.settings_file, text.encode())
+    except CannotWrite as error:  # there is no home yet by which the way out could be found
+        raise CannotWrite(error.message, next_step=error.next_step or way_out(place)) from error
     return home
 
 
