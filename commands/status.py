@@ -23,4 +23,6 @@ def command(app: App) -> int:
     """
     screen = app.run(app.on_facts(status.screen))
     app.output.show(screen.record)
+    if screen.exit_code:
+        app.output.note("next: v6 health names what mends each")
     return screen.exit_code

@@ -302,5 +302,6 @@ def test_an_old_book_is_shown_as_old_and_what_mends_it_is_named(folder: Path, v6
 def test_a_book_that_cannot_be_read_is_not_one_that_was_never_recorded(folder: Path, v6: Any) -> None:
     home = pinned_home(folder)
     home.state.write_bytes(b"x" * 8192)
-    assert "unknown: it cannot be read" in v6("status", cwd=home.root, check=2).stdout
+    told = v6("status", cwd=home.root, check=2)
+    assert "unknown: it cannot be read" in told.stdout and "next: v6 health" in told.stderr
     assert "nothing recorded yet" in v6("status", cwd=new_home.make(folder / "new", "paper", port=4999).root, check=2).stdout

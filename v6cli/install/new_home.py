@@ -47,11 +47,11 @@ def named(folder: str) -> Path:
 def make(folder: Path, profile: str, account: str = "", port: int | None = None, extra: str = "") -> Home:
     """Make a home in ``folder``, which must not be one already, and return it.
 
-    The settings are validated before anything is written; the settings file, which makes the folder a home, is written
-    last. Raises Refused, BadConfiguration, CannotWrite.
+    The settings are validated before anything is written; the settings file is written last, and a folder that has one is a
+    home already. Raises Refused, BadConfiguration, CannotWrite.
     """
     place = checked_place(folder)
-    if (place / MARKER).exists():  # where that alone is missing, as after an init that was cut off, it is made; no latch is loosened
+    if (place / MARKER).exists():  # without it this goes on, be it that an earlier one was cut off; a latch that is there stays as it is
         raise Refused(f"{place} is a home already: nothing was changed", next_step=f"v6 --home {shlex.quote(str(place))} config show")
     if place.exists() and not place.is_dir():
         raise BadConfiguration(f"{place} is a file: a home is a folder", next_step="choose another folder")

@@ -79,14 +79,12 @@ def later_commits(table: Path, version: int) -> list[int]:
 
 def last_commit(table: Path) -> int | None:
     """The highest version that has a log file, None where there is none."""
-    versions = [int(path.stem) for path in (table / LOG).glob("*.json") if path.stem.isdigit()]
-    return max(versions, default=None)
+    return max(_versions(table), default=None)
 
 
 def torn_end(table: Path, most: int) -> list[int]:
     """The commits at the end of the log that are not whole, the last first, at most ``most`` of them; the first of all is none."""
-    versions = sorted((int(path.stem) for path in (table / LOG).glob("*.json") if path.stem.isdigit()), reverse=True)
-    ends = itertools.takewhile(lambda version: version and not is_whole(table, version), versions)
+    ends = itertools.takewhile(lambda version: version and not is_whole(table, version), sorted(_versions(table), reverse=True))
     return list(itertools.islice(ends, most))
 
 
@@ -95,6 +93,11 @@ def drop_commits(table: Path, versions: list[int]) -> None:
     for version in sorted(versions, reverse=True):
         commit_file(table, version).unlink()
     sync_folder(table / LOG)
+
+
+def _versions(table: Path) -> list[int]:
+    """The versions that have a log file, in no order."""
+    return [int(path.stem) for path in (table / LOG).glob("*.json") if path.stem.isdigit()]
 
 
 def _added(log_file: Path) -> Iterator[dict[str, Any]]:

@@ -21,9 +21,10 @@ _OF_A_STATE = {"seconds": COMMON["seconds"]}
 class Fault(Struct, frozen=True):
     """One thing that can go wrong: what it means, and its parameters with theirs.
 
-    A parameter with ``choices`` takes no other; one of ``numbers`` takes a number, below zero where it is
-    among ``signed`` alone, and none is a quantity of nothing; one with a pattern names that match it. ``defaults`` hold where a parameter is left out. A ``moment`` is a thing that happens when it is set, and does not last;
-    a ``state`` is how things are while it is set, and cannot be counted.
+    A parameter with ``choices`` takes no other; one of ``numbers`` takes a number, below zero only where it is ``signed`` too, and
+    a quantity is never zero; one with a pattern takes names that match it. ``defaults`` hold where a parameter is left out. A
+    ``moment`` is a thing that happens when it is set, and does not last; a ``state`` is how things are while it is set, and cannot be
+    counted.
     """
 
     meaning: str
