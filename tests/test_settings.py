@@ -271,6 +271,11 @@ def test_another_account_or_profile_is_taken_only_once_confirmed(folder: Path, v
     assert f'{key} = "{value}"' in home.settings_file.read_text()
 
 
+def test_an_account_that_is_the_profile_s_own_is_replaced_only_once_confirmed(demo_home: Home, v6: Any) -> None:
+    told = v6("config", "set", "account", "DU2222222", cwd=demo_home.root, check=77)
+    assert "the account of this home is DU1234567" in told.stderr
+
+
 def test_the_first_account_of_a_home_is_taken_unasked(folder: Path, v6: Any) -> None:
     home = new_home.make(folder / "home", "paper", port=4999)
     v6("config", "set", "account", "DU1111111", cwd=home.root, check=0)
@@ -303,5 +308,5 @@ def test_a_book_that_cannot_be_read_is_not_one_that_was_never_recorded(folder: P
     home = pinned_home(folder)
     home.state.write_bytes(b"x" * 8192)
     told = v6("status", cwd=home.root, check=2)
-    assert "unknown: it cannot be read" in told.stdout and "next: v6 health" in told.stderr
+    assert "unknown: the state file" in told.stdout and "is damaged" in told.stdout and "next: v6 health" in told.stderr
     assert "nothing recorded yet" in v6("status", cwd=new_home.make(folder / "new", "paper", port=4999).root, check=2).stdout

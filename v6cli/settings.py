@@ -226,15 +226,11 @@ def files(home: Home) -> list[Path]:
 
 
 class Edit(Struct, frozen=True):
-    """A change of a home's file before it is written: its new text, the settings it gives, and the difference in lines.
-
-    ``replaces`` is what the file said until now, empty where it said nothing.
-    """
+    """A change of a home's file before it is written: its new text, the settings it gives, and the difference in lines."""
 
     text: str
     settings: Settings
     difference: list[str]
-    replaces: str
 
 
 def edited(home: Home, key: str, value: str) -> Edit:
@@ -262,12 +258,11 @@ def edited(home: Home, key: str, value: str) -> Edit:
             raise BadConfiguration(
                 f"{home.settings_file}: {section} = {place!r} is in the way: [{section}] is a section", next_step="edit the file"
             )
-    replaced = str(place.get(name, ""))
     place[name] = _typed(value, known[key])
     after = tomlkit.dumps(document)
     settings = check_text(after, home.settings_file).settings
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=1)
-    return Edit(after, settings, list(lines), replaced)
+    return Edit(after, settings, list(lines))
 
 
 def remember(home: Home, settings: Settings) -> None:

@@ -40,8 +40,8 @@ def command(app: App, key: str, value: str, yes: bool, dry_run: bool) -> None:
     elif dry_run:
         app.output.note("dry run: nothing was written")
     else:
-        if key in PINS and edit.replaces:
-            app.output.confirm(f"the {key} of this home is {edit.replaces}: change it to {value}?", yes=yes)
+        if key in PINS and (pinned := str(getattr(app.settings, key))):
+            app.output.confirm(f"the {key} of this home is {pinned}: change it to {value}?", yes=yes)
         write_durably(app.home.settings_file, edit.text.encode())
         settings.remember(app.home, edit.settings)
         app.output.note(f"written to {app.home.settings_file}")

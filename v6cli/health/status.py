@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from v6cli import clock
+from v6cli.errors import V6Error
 from v6cli.health import examine
 from v6cli.health.gather import Facts
 from v6cli.portfolio.greeks import roll_up
@@ -50,6 +51,8 @@ async def _mirror(facts: Facts) -> Mirror | str:
         return (await facts.state()).mirror or "nothing recorded yet"
     except StateMissing:
         return "nothing recorded yet"
+    except V6Error as error:
+        return f"unknown: {error.message}"
     except Exception:  # noqa: BLE001  the areas that need it have said what is wrong
         return "unknown: it cannot be read"
 
@@ -57,7 +60,7 @@ async def _mirror(facts: Facts) -> Mirror | str:
 def _book(seen: Mirror | str) -> list[tuple[Column, Any]]:
     """The recorded book in a few numbers, with their age."""
     if isinstance(seen, str):
-        return [(Column("book"), seen)]
+        return [(Column("book", wraps=True), seen)]
     total = roll_up(seen.positions, seen.greeks)
     unknown = any(one.unrealized is None for one in seen.positions)
     known = total.complete
