@@ -88,3 +88,13 @@ BUGS: dict[str, Plant] = {
     "closes beside a trading that lives": one(senders, "silence", _none_ended),
     "says flat while an order of it may fill": one(close_all.CloseAll, "_with_what_may_work", lambda _, held: list(held.values())),
 }
+#: The seed that finds each of them, as far as is known.
+FOUND_BY = dict.fromkeys(BUGS, 0) | {
+    "lets a permit pass every halt": 15,
+    "takes the proof of a shutdown under another client id": 35,
+    "takes a global cancel for a proof": 1,
+    "closes by positions that may be stale": 16,
+    "lets a combo fall to legs before its cancel is confirmed": 12,
+    "forgets the orders of a closing that died": 1,
+    "says flat while an order of it may fill": 55,
+}

@@ -138,6 +138,18 @@ BUGS: dict[str, Plant] = {
     "believes a gateway that has lost IB": one(connection.Connection, "must_reach_ib", _nothing),
     "leaves to others what a dead close left": one(loop.Trading, "_settle_what_others_leave", _nothing),
 }
+#: The seed that finds each of them, as far as is known.
+FOUND_BY = dict.fromkeys(BUGS, 0) | {
+    "reads the latch before the token": 250,
+    "believes a list without its End": 15,
+    "takes its proof under another client id": 2,
+    "takes a cancel for an end": 1,
+    "takes a held order for dead": 124,
+    "lets a permit pass every halt": 34,
+    "leaves its orders working while halted": 2,
+    "believes a gateway that has lost IB": 25,
+    "leaves to others what a dead close left": 2,
+}
 
 
 @contextmanager

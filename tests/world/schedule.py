@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -26,6 +27,16 @@ def check(play: Play, seed: int, homes: Homes, to_meet: Sequence[str], record_pr
         with homes() as home:
             again, _ = play(seed, home)
         assert again.trace == outcome.trace, _first_difference(play, seed, homes)
+
+
+def check_found(bug: str, wrong: Callable[[int], object], most: int, before: int, record_property: Callable[[str, object], None]) -> None:
+    """One of ``most`` seeds finds the planted bug. ``before`` found it when last looked for, and is tried first: it is told when
+    another one must.
+    """
+    found = next((seed for seed in itertools.chain((before,), range(most)) if wrong(seed)), None)
+    assert found is not None, f"{most} seeds do not find what {bug}"
+    if found != before:
+        record_property("figure", f"what {bug} is found by seed {found}, no more by {before}")
 
 
 def _first_difference(play: Play, seed: int, homes: Homes) -> str:

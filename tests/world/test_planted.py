@@ -7,7 +7,8 @@ import statistics
 import pytest
 
 from .play import play
-from .trader import BUGS
+from .schedule import check_found
+from .trader import BUGS, FOUND_BY
 
 MOST_SEEDS = 2000
 
@@ -27,8 +28,8 @@ def seeds_needed(bug: str, times: int, *, everything: bool) -> list[int]:
 
 
 @pytest.mark.parametrize("bug", BUGS)
-def test_a_planted_bug_is_found(bug: str) -> None:
-    assert seeds_needed(bug, 1, everything=False), f"{MOST_SEEDS} seeds do not find a trader that {bug}"
+def test_a_planted_bug_is_found(bug: str, record_property) -> None:
+    check_found(bug, lambda seed: play(seed, bug)[0].wrong, MOST_SEEDS, FOUND_BY[bug], record_property)
 
 
 @pytest.mark.long

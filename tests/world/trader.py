@@ -34,6 +34,14 @@ BUGS = (
     "leaves its record to a finally",
     "never reconnects",
 )
+#: The seed that finds each of them, as far as is known.
+FOUND_BY = dict.fromkeys(BUGS, 0) | {
+    "sends twice": 1,
+    "checks before an await": 47,
+    "believes a missing End": 87,
+    "takes a held order for dead": 70,
+    "leaves its record to a finally": 1,
+}
 ENDED = {"Filled", "Cancelled", "ApiCancelled", "Inactive"}
 
 
