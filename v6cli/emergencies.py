@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from v6cli.runbook.close_all import CloseAll
     from v6cli.runbook.close_tables import Stage
     from v6cli.runbook.close_wish import Wish as WishToClose
-    from v6cli.runbook.shutdown import Latched, Shutdown, Wish
+    from v6cli.runbook.shutdown import Latched, Shutdown
+    from v6cli.runbook.shutdown_wish import Wish
     from v6cli.trading.flatten import Left
 
 
@@ -172,13 +173,13 @@ class Emergencies:
             if shutdown.wish.close_all:
                 raise BadConfiguration("no position was closed: the settings of this home are unknown", next_step="v6 config validate")
             return
-        shutdown.check_consent()
+        shutdown.consent.check()
         with self.typed_instead(closing.wish):
             self._app.check_recordable()
             shown = closing.stage
             self.show_plan(closing)
             agreed = shown is not None and not closing.grown_since(shown)
-            closing.agree(self._app.output.ask, yes=yes, typed=shutdown.typed, agreed=agreed)
+            closing.agree(self._app.output.ask, yes=yes, typed=shutdown.consent.typed, agreed=agreed)
             with self._app.alone("close-all"):
                 self.flatten(closing)
 

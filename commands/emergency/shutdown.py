@@ -7,7 +7,7 @@ import click
 from v6cli import latch, options
 from v6cli.app import App
 from v6cli.runbook import halt, shutdown
-from v6cli.runbook.shutdown import Wish
+from v6cli.runbook.shutdown_wish import Wish
 
 
 @options.command()

@@ -21,7 +21,8 @@ from v6cli.models import Contract, Order
 from v6cli.procedure import Status
 from v6cli.runbook import emergency_orders, emergency_record, shutdown
 from v6cli.runbook.emergency_record import Record
-from v6cli.runbook.shutdown import Rooms, Shutdown, Wish
+from v6cli.runbook.shutdown import Rooms, Shutdown
+from v6cli.runbook.shutdown_wish import Wish
 from v6cli.services.backend import choose
 from v6cli.services.catalogue import SERVICES
 from v6cli.state import intents, runs

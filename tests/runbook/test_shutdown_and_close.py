@@ -8,7 +8,8 @@ from v6cli import latch, permits
 from v6cli.errors import CannotWrite, OutcomeUnknown, Refused, UsageError, V6Error
 from v6cli.latch import TradingState
 from v6cli.runbook import emergency_record
-from v6cli.runbook.shutdown import Wish, worse
+from v6cli.runbook.shutdown import worse
+from v6cli.runbook.shutdown_wish import Wish
 from v6cli.state import intents, journal, runs
 from v6cli.state.database import open_read_only
 

@@ -8,64 +8,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from v6cli import barrier, clock, latch, locks, procedure, settings
-from v6cli.broker import account as accounts
-from v6cli.broker import orders
+from v6cli import barrier, clock, latch, locks, procedure
 from v6cli.broker.connection import Connection, connect
-from v6cli.errors import BadConfiguration, CannotWrite, OutcomeUnknown, Refused, UsageError, V6Error
+from v6cli.errors import CannotWrite, OutcomeUnknown, Refused, V6Error
 from v6cli.events import Report, ignore
 from v6cli.home import Home, profile_of
 from v6cli.latch import TradingState
-from v6cli.models import Fill, Position
 from v6cli.procedure import Finding, Fix, Outcome, Status, Step
-from v6cli.results import Column, Table, count
-from v6cli.runbook import checklist, emergency_logs, emergency_record, halt, other_homes, senders
+from v6cli.results import Table, count
+from v6cli.runbook import emergency_logs, emergency_record, halt, other_homes, senders, shutdown_tables
 from v6cli.runbook.emergency_orders import Sweep
-from v6cli.runbook.emergency_record import Keeper, SavedOrder
-from v6cli.runbook.protection import closes, listed, lost, origin, said, stops
+from v6cli.runbook.emergency_record import Keeper
+from v6cli.runbook.shutdown_consent import AGAIN, Consent
+from v6cli.runbook.shutdown_positions import Remainder
+from v6cli.runbook.shutdown_wish import Wish
 
 if TYPE_CHECKING:
-    from v6cli.broker.orders import Listed
     from v6cli.services.backend import Backend
     from v6cli.settings import Settings
     from v6cli.state.database import State
-    from v6cli.state.mirror import Mirror
 
 KIND = "emergency-shutdown"
 STEPS = ("halt", "cancel", "trading", "proof", "services", "positions", "state", "logs", "homes")  # as they are shown
 STOPPED = ("v6-position-sync", "v6-dashboard")  # v6-operations stays, for the alerts
-AGAIN = "v6 emergency shutdown"
 NEXT = "next: look at the positions; once the cause is gone: v6 services start, v6 morning-check, v6 resume --reason TEXT"
 INTERRUPTED = 130  # exit code
 WEIGHTS = (74, 75, 69, 65, 77, 78)  # exit codes, the worse later: what is not written, not proven, not reached, refused
 DEFAULT_REASON = "emergency shutdown"
 
 Ask = Callable[[str], str]  # a question to whoever sits at the terminal
-
-
-class Wish(Struct, frozen=True):
-    """What was asked for. ``account`` is what was typed with --account."""
-
-    reason: str = ""
-    account: str = ""
-    keep_orders: bool = False
-    keep_dashboard: bool = False
-    close_all: bool = False
-
-    @property
-    def options(self) -> list[str]:
-        """The options that change what is done."""
-        given = (("--keep-orders", self.keep_orders), ("--keep-dashboard", self.keep_dashboard), ("--close-all", self.close_all))
-        return [name for name, wanted in given if wanted]
-
-    def check(self) -> None:
-        """Raise UsageError for options that exclude each other."""
-        if self.keep_orders and self.close_all:
-            raise UsageError("--keep-orders and --close-all exclude each other: closing cancels what rests on a position")
 
 
 class Latched(Struct, frozen=True):
@@ -100,23 +75,20 @@ class Shutdown:
         self.wish = wish
         self._latched = latched
         self._rooms = rooms
-        self._settings = rooms.settings
-        self._typed = wish.account
+        self.consent = Consent(home, wish, rooms.settings)
         self._report: Report = ignore
         profile = rooms.settings.profile if rooms.settings else profile_of(home.root) or ""
-        self._pinned = rooms.settings.account if rooms.settings else ""
         reason = latch.one_line(wish.reason) or DEFAULT_REASON
         self.keeper: Keeper = emergency_record.begin(
-            home, profile=profile, account=self._pinned, operator=who, reason=reason, options=wish.options
+            home, profile=profile, account=self.consent.pinned, operator=who, reason=reason, options=wish.options
         )
-        self._sweep = Sweep(self._connect, self._forbids, self.keeper, keep_orders=wish.keep_orders)
-        self._managed: list[str] = []
+        self._sweep = Sweep(self._connect, self.consent.forbids, self.keeper, keep_orders=wish.keep_orders)
+        self._remainder = Remainder(home, rooms.settings, self.keeper)
         self._outcomes: dict[str, Outcome] = {}
         self._notes: list[str] = []
         self._senders_left = False
         self._nothing_works = False
         self._in_state = False
-        self._unconfirmed = ""
 
     # Before the question.
 
@@ -124,7 +96,8 @@ class Shutdown:
         """The orders that work now, or why that is unknown."""
         self._report = report
         try:
-            return working(await self._sweep.look(), self._recorded_positions())
+            found, seen = await self._sweep.look(), self._remainder.recorded()
+            return shutdown_tables.working(found, seen.positions if seen else [])
         except V6Error as error:
             return f"what works at the gateway is UNKNOWN: {error.message}"
 
@@ -138,12 +111,9 @@ class Shutdown:
         if ask is None:
             ended = senders.said(senders.silence(self.home, self._rooms.services()))
             self._refuse(f"nobody to ask: {ended}; no order was cancelled, nothing else stopped", f"{AGAIN} --yes")
-        elif (self._must_type or self._closes_real_money) and not self._typed:
-            others = [one for one in self._managed if one != self._pinned]
-            whose = f"; a global cancel takes the orders of {' and '.join(self._managed)}" if others else ""
-            wanted = self._pinned or "the account id"
-            self._typed = ask(f"{self._plan()}{whose}.\nType {wanted} to go on: ")
-            if not self._typed or (self._pinned and self._typed != self._pinned):
+        elif self.consent.to_type:
+            question = f"{self._plan()}{self.consent.reaches}.\nType {self.consent.pinned or 'the account id'} to go on: "
+            if not self.consent.take(ask(question)):
                 self._refuse("not confirmed: nothing was stopped or cancelled", AGAIN)
         elif ask(f"{self._plan()}.\nGo on? [y/N] ").lower() not in {"y", "yes"}:
             self._refuse("declined: nothing was stopped or cancelled", AGAIN)
@@ -158,62 +128,10 @@ class Shutdown:
         state = latch.read(self.home).state.value
         raise Refused(f"{what}; trading stays {state} until v6 resume --reason TEXT", next_step=next_step)
 
-    # Who may be spoken for.
-
-    @property
-    def _must_type(self) -> bool:
-        """Whether somebody has to type an account: none is pinned, or a global cancel reaches another one."""
-        return not self.wish.keep_orders and (not self._pinned or any(one != self._pinned for one in self._managed))
-
-    @property
-    def _closes_real_money(self) -> bool:
-        return self.wish.close_all and self._settings is not None and self._settings.profile == "live"
-
-    @property
-    def typed(self) -> str:
-        """The account that was typed, with --account or when it was asked for; empty where none was."""
-        return self._typed
-
-    def check_consent(self) -> None:
-        """Raise Refused where no order was cancelled for lack of consent: then nothing else is done either."""
-        if self._unconfirmed:
-            raise Refused(f"no position was closed: {self._unconfirmed}", next_step=f"{AGAIN} --close-all --account ID")
-
-    def _forbids(self, connection: Connection) -> str:
-        """Why no global cancel may go to this gateway; empty where it may."""
-        self._managed = list(connection.client.accounts)
-        why = ""
-        if self._typed and self._typed != connection.account:
-            why = f"--account says {self._typed}, this home is pinned to {connection.account}"
-        elif (self._must_type or self._closes_real_money) and not self._typed:
-            others = [one for one in self._managed if one != connection.account]
-            whose = f", and of {' and '.join(others)}" if others else ""
-            why = f"a global cancel takes the orders of {connection.account}{whose}: nobody typed that account"
-        if why:
-            self._unconfirmed = f"NO ORDER WAS CANCELLED: {why}"
-        return why
-
     async def _connect(self, role: str, *, client_id: int | None = None) -> Connection:
-        connection = await connect(self._known_settings(), self.home, role, self._report, client_id=client_id)
-        self._managed = list(connection.client.accounts)
+        connection = await connect(self.consent.settings(), self.home, role, self._report, client_id=client_id)
+        self.consent.met(connection)
         return connection
-
-    def _known_settings(self) -> Settings:
-        """The settings, else the packaged ones with the account that was typed. Raises Refused, BadConfiguration."""
-        if self._settings is not None and self._settings.account:
-            return self._settings
-        if not self._typed:
-            if self._settings is not None:
-                return self._settings  # whoever looks may take the one account that there is; nothing is sent unless one is typed
-            if not self.wish.keep_orders:
-                self._unconfirmed = "NO ORDER WAS CANCELLED: the account of this home is unknown, and nobody typed it"
-            raise Refused("the account of this home is unknown: nothing is sent to a gateway", next_step=f"{AGAIN} --account ID")
-        if self._settings is not None:
-            return structs.replace(self._settings, account=self._typed)
-        try:
-            return settings.builtin(profile_of(self.home.root) or "", self._typed)
-        except BadConfiguration as error:
-            raise Refused(f"account {self._typed} cannot be this home's: {error.message}") from error
 
     # The steps.
 
@@ -320,57 +238,7 @@ class Shutdown:
         return Finding("services", Status.OK, f"{name} stopped, its processes gone")
 
     async def _look_at_positions(self) -> list[Finding]:
-        """What is held, from IB, else as the last sync saw it; and what has lost the orders that closed it."""
-        try:
-            held, fills = await self._ask_for_positions()
-        except V6Error as error:
-            return self._positions_as_recorded(error)
-        self._note_fills(fills)
-        return [self._open_positions(held, "", Status.OK), *self._filled(fills), *self._unprotected(held)]
-
-    async def _ask_for_positions(self) -> tuple[list[Position], list[Fill]]:
-        connection = await self._connect("cancel")
-        try:
-            held, fills = await accounts.positions(connection), await orders.executions(connection)
-            await connection.must_reach_ib()
-            return held, fills
-        finally:
-            await connection.close()
-
-    def _positions_as_recorded(self, error: V6Error) -> list[Finding]:
-        seen = self._recorded()
-        if seen is None:
-            return [Finding("positions", Status.UNKNOWN, f"{error.message}; and nothing is recorded")]
-        age = clock.show_age((clock.now() - seen.at).total_seconds())
-        known = self._open_positions(seen.positions, f"as of {age} ago: ", Status.UNKNOWN)
-        return [known, Finding("positions", Status.UNKNOWN, error.message)]
-
-    def _open_positions(self, held: Sequence[Position], when: str, status: Status) -> Finding:
-        evidence: dict[str, object] = {"positions": {str(one.contract): one.quantity for one in held}}
-        if not held:
-            return Finding("positions", status, f"{when}no position is open", evidence=evidence)
-        self._notes += [f"open {when}{line}" for line in listed(held)]
-        covered = ", with no order that closes or protects them" if self._nothing_works else ""
-        return Finding("positions", status, f"{when}{count(len(held), 'position')} open{covered}", evidence=evidence)
-
-    def _unprotected(self, held: Sequence[Position]) -> list[Finding]:
-        return [
-            Finding("positions", Status.DEGRADED, f"{position.quantity:+g} {position.contract} has lost {names}")
-            for position, names in lost(held, self.keeper.record.orders)
-        ]
-
-    def _note_fills(self, fills: Sequence[Fill]) -> None:
-        """Keep how much of each saved order filled after it was saved: that much is not to be entered again."""
-        for saved in self.keeper.record.orders:
-            saved.filled_after = _filled_after(saved, fills)
-        self.keeper.save()
-
-    def _filled(self, fills: Sequence[Fill]) -> list[Finding]:
-        return [
-            Finding("positions", Status.DEGRADED, f"filled meanwhile: {saved.filled_after:g} of {said(saved.order)}")
-            for saved in self.keeper.record.orders
-            if saved.filled_after
-        ]
+        return await self._remainder.look(self._connect, nothing_works=self._nothing_works)
 
     async def _mend_state(self) -> list[Finding]:
         return [await asyncio.to_thread(self._renew_state)]
@@ -427,38 +295,22 @@ class Shutdown:
         except Exception:  # noqa: BLE001  the file in logs is the record; this is a second one
             self._in_state = False
 
-    # What is recorded.
-
-    def _recorded(self) -> Mirror | None:
-        from v6cli.state import mirror
-        from v6cli.state.database import open_read_only
-
-        try:
-            with open_read_only(self.home) as state:
-                seen = mirror.read(state)
-            if seen is not None and self._settings is not None:
-                seen.check_account(self._settings.account)
-            return seen
-        except Exception:  # noqa: BLE001  whatever is wrong with it, it is not known
-            return None
-
-    def _recorded_positions(self) -> list[Position]:
-        seen = self._recorded()
-        return seen.positions if seen else []
-
     # What came of it.
 
     @property
     def findings(self) -> list[Finding]:
         """Of every step."""
-        return [finding for name in STEPS if name in self._outcomes for finding in self._outcomes[name].findings]
+        return [finding for outcome in self._outcomes_in_order() for finding in outcome.findings]
+
+    def _outcomes_in_order(self) -> list[Outcome]:
+        return [self._outcomes[name] for name in STEPS if name in self._outcomes]
 
     @property
     def exit_code(self) -> int:
         """0 all proven; 74 the halt or a file is not written; 75 something is unknown; 77 no order was cancelled for lack of consent."""
         if self._latched.problem:
             return CannotWrite.exit_code
-        if self._unconfirmed:
+        if self.consent.denied:
             return Refused.exit_code
         if any(finding.status in {Status.UNKNOWN, Status.UNHEALTHY} for finding in self.findings):
             return OutcomeUnknown.exit_code
@@ -470,23 +322,13 @@ class Shutdown:
         return {0: "all proven", 74: "not all recorded", 75: "not all proven", 77: "orders not cancelled"}[self.exit_code]
 
     def table(self) -> Table:
-        """One row a step, and one for each finding that is not green; below it what is left and what else there is to know."""
-        rows: list[tuple[Any, ...]] = []
-        for outcome in (self._outcomes[name] for name in STEPS if name in self._outcomes):
-            green = "; ".join(one.text for one in outcome.findings if one.status is Status.OK)
-            lines = [(Status.OK.value, green, "")] if green else []
-            lines += [(one.status.value, one.text, checklist.next_step(one)) for one in outcome.findings if one.status is not Status.OK]
-            rows += [(outcome.step.title if number == 0 else "", *line) for number, line in enumerate(lines)]
-        columns = (
-            (*checklist.COLUMNS[:3], Column("next", title="next step", wraps=True))
-            if any(row[3] for row in rows)
-            else checklist.COLUMNS[:3]
-        )
-        cut = [row[: len(columns)] for row in rows]
-        notes = [*self._notes, *([] if self.keeper.problem else [f"proof record: {self.keeper.path}"])]
-        if self.keeper.record.orders and not self.keeper.problem and not self.wish.keep_orders:
-            notes.append(f"what was cancelled: v6 orders reentry {self.keeper.path}")
-        return Table(f"v6.{KIND}/1", "Emergency shutdown", columns, cut, as_of=clock.now(), verdict=self.verdict, notes=notes)
+        """What each step found, what is left, and where it is kept."""
+        notes = [*self._remainder.notes, *self._notes]
+        if not self.keeper.problem:
+            notes.append(f"proof record: {self.keeper.path}")
+            if self.keeper.record.orders and not self.wish.keep_orders:
+                notes.append(f"what was cancelled: v6 orders reentry {self.keeper.path}")
+        return shutdown_tables.steps(KIND, self._outcomes_in_order(), self.verdict, notes)
 
     def kept_elsewhere(self) -> str:
         """Where the record is that its file does not hold, or itself where nothing could be written; empty where the file does."""
@@ -504,7 +346,7 @@ class Shutdown:
             message = problem.message if problem else f"not everything could be written: {self._unwritten()}"
             raise CannotWrite(message, next_step=problem.next_step if problem else "free the disk")
         if code == Refused.exit_code:
-            raise Refused(self._unconfirmed, next_step=f"{AGAIN} --account ID")
+            raise Refused(self.consent.denied, next_step=f"{AGAIN} --account ID")
         if code:
             open_ends = [one.text for one in self.findings if one.status in {Status.UNKNOWN, Status.UNHEALTHY}]
             more = f" (and {len(open_ends) - 1} more)" if len(open_ends) > 1 else ""
@@ -522,47 +364,3 @@ def worse(errors: Sequence[V6Error]) -> V6Error | None:
     worst = max(errors, key=lambda error: WEIGHTS.index(error.exit_code) if error.exit_code in WEIGHTS else len(WEIGHTS))
     told = "; and ".join(error.message for error in (worst, *(one for one in errors if one is not worst)))
     return type(worst)(told, next_step=worst.next_step)
-
-
-def _filled_after(saved: SavedOrder, fills: Sequence[Fill]) -> float | None:
-    """How much of an order filled since it was saved. None where that is unknown: of a combination only its legs may be told."""
-    order = saved.order
-    # IB's clock is not this machine's: of an order that had no fill, each one is a later one.
-    later = [fill for fill in fills if fill.perm_id == order.perm_id and (not order.filled or fill.at > saved.seen_at)]
-    own = [fill.quantity for fill in later if fill.contract.kind == order.contract.kind]
-    return None if later and not own else sum(own)
-
-
-def working(found: Listed, held: Sequence[Position]) -> Table:
-    """Working orders with who placed each, and which of them close or protect what is held."""
-    columns = (
-        Column("from"),
-        Column("purpose"),
-        Column("action"),
-        Column("quantity", kind="quantity"),
-        Column("contract"),
-        Column("type"),
-        Column("limit", kind="price", missing=""),
-        Column("stop", kind="price", missing="", rank=1),
-        Column("status", rank=2),
-        Column("reference", rank=3),
-        Column("account", rank=4),
-    )
-    rows: list[tuple[Any, ...]] = [
-        (
-            origin(one),
-            "protective" if stops(one) else ("closing" if closes(one, full, held) else ""),
-            one.action,
-            one.quantity - one.filled,
-            str(one.contract),
-            one.order_type,
-            one.limit_price or None,
-            one.stop_price or None,
-            one.status,
-            one.order_ref,
-            one.account,
-        )
-        for one, full in zip(found.orders, found.in_full, strict=True)
-    ]
-    notes = [] if found.complete else ["the list has no end: there may be more"]
-    return Table("v6.working-orders/2", "working at the gateway", columns, rows, empty="no order works at the gateway", notes=notes)
