@@ -111,5 +111,9 @@ def drawn(chance: Random, length: float, *, everything: bool = False) -> list[Mi
     found = [
         Mishap(round(chance.uniform(0, length), 3), name, DRAWS[name](chance)) for name in names for _ in range(chance.choice([1, 1, 2, 3]))
     ]
+    # Who stays logged in never learns that the ids went back.
+    found += [
+        Mishap(round(mishap.at + chance.uniform(0.5, 20), 3), "drop-connections", {}) for mishap in found if mishap.name == "ids-roll-back"
+    ]
     assert all(mishap.name in FAULTS for mishap in found)
     return sorted(found, key=lambda mishap: mishap.at)

@@ -147,6 +147,7 @@ FOUND_BY = dict.fromkeys(BUGS, 0) | {
     "takes a held order for dead": 124,
     "lets a permit pass every halt": 34,
     "leaves its orders working while halted": 2,
+    "takes order ids as the gateway issues them": 224,
     "believes a gateway that has lost IB": 25,
     "leaves to others what a dead close left": 2,
 }
