@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import StrEnum
+from typing import TypeVar
 
 from msgspec import Struct
 
 from v6cli import clock
 from v6cli.errors import V6Error
 from v6cli.events import Report, StepBegan, StepEnded
+
+T = TypeVar("T")
 
 
 class Status(StrEnum):
@@ -118,19 +121,26 @@ async def run(procedure: Procedure, report: Report) -> list[Outcome]:
 
 async def look(subject: str, look: Look, seconds: float) -> tuple[Finding, ...]:
     """What a look finds within so many wall seconds. One that raises, takes longer or has a bug finds ``subject`` UNKNOWN."""
+    found = await known(subject, look, seconds)
+    if isinstance(found, Finding):
+        return (found,)
+    return tuple(found) or (Finding(subject, Status.UNKNOWN, "the step found nothing to judge"),)
+
+
+async def known(subject: str, look_up: Callable[[], Awaitable[T]], seconds: float) -> T | Finding:
+    """What is looked up within so many wall seconds; where that raises, takes longer or has a bug, ``subject`` is UNKNOWN."""
     try:
         async with clock.timeout(seconds):
-            found = tuple(await look())
+            return await look_up()
     except TimeoutError:
-        return (Finding(subject, Status.UNKNOWN, f"no answer within {seconds:g} s"),)
+        return Finding(subject, Status.UNKNOWN, f"no answer within {seconds:g} s")
     except V6Error as error:
-        return (Finding(subject, Status.UNKNOWN, error.message, advice=error.next_step or ""),)
+        return Finding(subject, Status.UNKNOWN, error.message, advice=error.next_step or "")
     except Exception as error:
         import logging
 
         logging.getLogger(__name__).exception("the look at %s has a bug", subject)
-        return (Finding(subject, Status.UNKNOWN, f"a bug in v6: {type(error).__name__}: {error}", advice="the traceback is in the log"),)
-    return found or (Finding(subject, Status.UNKNOWN, "the step found nothing to judge"),)
+        return Finding(subject, Status.UNKNOWN, f"a bug in v6: {type(error).__name__}: {error}", advice="the traceback is in the log")
 
 
 async def run_step(step: Step, report: Report) -> Outcome:

@@ -119,6 +119,34 @@ def test_a_dead_gateway_is_unhealthy_soon_and_names_itself(stage, manner: str) -
     stage(act)
 
 
+def test_the_process_is_looked_for_while_the_gateway_keeps_an_answer_back(stage, monkeypatch) -> None:
+    """One after the other they would add up: the whole of the time-out, and a scan that takes seconds on a busy machine."""
+    looked = asyncio.Event()
+
+    async def act(stage) -> None:
+        loop, real = asyncio.get_running_loop(), gather._look_for_process
+
+        def look_for_process(*place):
+            loop.call_soon_threadsafe(looked.set)
+            return real(*place)
+
+        monkeypatch.setattr(gather, "_look_for_process", look_for_process)
+
+        @asynccontextmanager
+        async def open_gateway():
+            async with asyncio.timeout(20):
+                await looked.wait()
+            raise GatewayUnavailable("positions: no complete answer")
+            yield
+
+        own = facts(stage)
+        named = by_subject(await examine.gateway(Facts(own.home, own.settings, Host(), open_gateway)))
+        assert "no complete answer" in named["gateway"].text and looked.is_set()
+        assert f"(pid {os.getpid()})" in named["gateway process"].text
+
+    stage(act)
+
+
 @pytest.mark.parametrize(("state", "verb"), [("running", "restart"), ("stopped", "start"), ("failed", "start")])
 def test_a_gateway_that_v6_hosts_is_mended_by_v6(state, verb: str) -> None:
     found = checks.gateway_down(GatewayUnavailable("nobody"), ServiceState("ib-gateway", state), settings.builtin(), clock.now())

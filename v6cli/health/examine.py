@@ -23,22 +23,27 @@ LONGEST_LOOK_FOR_A_PROCESS = 5.0  # wall seconds; the login has said by then wha
 
 
 async def gateway(facts: Facts) -> list[Finding]:
-    """Gateway and login, its process, account and buying power."""
+    """Gateway and login, its process, account and buying power.
+
+    The process is looked for beside the session: a gateway that keeps an answer back takes the whole of ``gateway.timeout`` already.
+    """
+    (found, account), process = await asyncio.gather(
+        _session(facts), procedure.known("gateway process", facts.gateway_process, LONGEST_LOOK_FOR_A_PROCESS)
+    )
+    if not isinstance(process, Finding):
+        process = checks.gateway_process(process, facts.settings, answers=found[0].status is Status.OK)
+    return [*found, process, account]
+
+
+async def _session(facts: Facts) -> tuple[list[Finding], Finding]:
+    """What the gateway itself shows, and the account."""
     own, now = facts.settings, clock.now()
     try:
         seen = await facts.gateway()
     except V6Error as error:
-        found = [checks.gateway_down(error, await _hosted_gateway(facts), own, now)]
-        account = Finding("account", Status.UNKNOWN, "account and buying power unknown")
-    else:
-        found, account = checks.gateway(seen, own, now), checks.account(seen.account)
-    answers = found[0].status is Status.OK
-    process = await procedure.look("gateway process", partial(_gateway_process, facts, answers=answers), LONGEST_LOOK_FOR_A_PROCESS)
-    return [*found, *process, account]
-
-
-async def _gateway_process(facts: Facts, *, answers: bool) -> list[Finding]:
-    return [checks.gateway_process(await facts.gateway_process(), facts.settings, answers=answers)]
+        unknown = Finding("account", Status.UNKNOWN, "account and buying power unknown")
+        return [checks.gateway_down(error, await _hosted_gateway(facts), own, now)], unknown
+    return checks.gateway(seen, own, now), checks.account(seen.account)
 
 
 async def _hosted_gateway(facts: Facts) -> ServiceState | None:
