@@ -25,7 +25,8 @@ def command(app: App, fix: bool, explain: bool, yes: bool) -> int:
 
     \b
     If it fails: each row that is not green names the command that mends it; --fix
-    runs those. Unknown is not green.
+    runs those, and looks again. Unknown is not green. Alerts stay open until you
+    have read them: --fix acknowledges none.
 
     \b
     Exit codes: 0 healthy, 1 degraded, 2 unhealthy (or gateway, account, positions

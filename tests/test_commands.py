@@ -14,8 +14,9 @@ from v6cli import settings
 from v6cli.home import Home
 from v6cli.install import new_home
 from v6cli.main import command_lines
-from v6cli.state import journal, runs
-from v6cli.state.database import open_read_only
+from v6cli.models import Alert, Severity
+from v6cli.state import alerts, journal, runs
+from v6cli.state.database import open_read_only, open_state
 
 from .conftest import free_port
 
@@ -126,6 +127,13 @@ def test_a_dead_gateway_is_named_in_time_and_mended_by_the_command_it_names(v6, 
         mended = v6("--home", home, "morning-check", "--fix", "--yes")
         assert json.loads(v6("--home", home, "services", "status", "-o", "json").stdout)["rows"][0]["state"] == "running", mended.stderr
         v6("--home", home, "sync", "--force", check=0)
+        with open_state(home) as state:
+            alerts.raise_alert(state, Alert("planted", Severity.CRITICAL, "an order of somebody else works", "v6 orders list"))
+        seen = v6("--home", home, "morning-check", "--fix", "--yes", check=2)
+        assert "v6 alerts list, then v6 alerts ack" in seen.stdout and "acknowledged" not in seen.stderr
+        with open_read_only(home) as state:
+            (planted,) = [one for one in alerts.open_alerts(state) if one.key == "planted"]
+        assert planted.acknowledged_at is None, "nobody has read it"
         v6("--home", home, "alerts", "ack", check=0)
         v6("--home", home, "morning-check", check=0)
     finally:

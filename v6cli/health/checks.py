@@ -259,13 +259,13 @@ def trading_state(latch: Latch) -> Finding:
 
 
 def alerts(raised: Sequence[RaisedAlert]) -> Finding:
-    """Alerts that nobody has acknowledged."""
+    """Alerts that nobody has acknowledged. That somebody has read them mends nothing and no command can do it for him: it is advice."""
     unseen = [one for one in raised if one.acknowledged_at is None]
     if not unseen:
         return Finding("alerts", Status.OK, f"{count(len(raised), 'alert')} open, all acknowledged" if raised else "no open alerts")
     critical = any(one.severity is Severity.CRITICAL for one in unseen)
     text = f"{count(len(unseen), 'alert')} not acknowledged: {unseen[0].text}"
-    return Finding("alerts", Status.UNHEALTHY if critical else Status.DEGRADED, text, fix=Fix(("alerts", "ack")))
+    return Finding("alerts", Status.UNHEALTHY if critical else Status.DEGRADED, text, advice="v6 alerts list, then v6 alerts ack")
 
 
 def errors(summaries: Sequence[Repeated], seconds: float) -> Finding:
