@@ -291,6 +291,44 @@ def test_the_book_of_another_account_is_shown_by_nothing(folder: Path, v6: Any) 
         assert told.stdout == "" and "is the book of DU1111111, and this home is pinned to DU2222222" in told.stderr
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_file_that_is_refused_is_mended_by_the_command_that_its_refusal_names(demo_home: Home, v6: Any, kept: bool) -> None:
+    if kept:
+        settings.remember(demo_home, settings.load(demo_home))
+    own(demo_home, 'profile = "demo"\n[limits]\ndelta = -5  # mine\n')
+    refused = v6("sync", "--force", cwd=demo_home.root, check=78)
+    assert "next: v6 config set limits.delta VALUE" in refused.stderr
+    still = v6("config", "set", "limits.delta", "nonsense", cwd=demo_home.root, check=78)
+    assert "limits.delta = 'nonsense' cannot be used" in still.stderr and "delta = -5" in demo_home.settings_file.read_text()
+    v6("config", "set", "limits.delta", "150", "--dry-run", cwd=demo_home.root, check=0)
+    assert "delta = -5" in demo_home.settings_file.read_text()
+    v6("config", "set", "limits.delta", "150", cwd=demo_home.root, check=0)
+    assert settings.load(demo_home).limits.delta == 150 and "# mine" in demo_home.settings_file.read_text()
+    assert "config set" in v6("journal", cwd=demo_home.root, check=0).stdout
+
+
+def test_a_pin_that_is_refused_is_mended_only_once_confirmed(folder: Path, v6: Any) -> None:
+    home = pinned_home(folder)
+    home.settings_file.write_text(home.settings_file.read_text().replace("DU1111111", "U1111111"))
+    v6("sync", "--force", cwd=home.root, check=78)
+    told = v6("config", "set", "account", "DU1111111", cwd=home.root, check=77)
+    assert "the account of this home is U1111111: change it to DU1111111?" in told.stderr
+    v6("config", "set", "account", "DU1111111", "--yes", cwd=home.root, check=0)
+    assert settings.load(home).account == "DU1111111"
+
+
+def test_a_file_with_two_wrong_settings_is_not_half_mended(demo_home: Home, v6: Any) -> None:
+    own(demo_home, 'profile = "demo"\n[limits]\ndelta = -5\ngamma = -6\n')
+    told = v6("config", "set", "limits.delta", "5", cwd=demo_home.root, check=78)
+    assert "limits.gamma = -6" in told.stderr and "more than one setting is wrong: edit the file" in told.stderr
+    assert "delta = -5" in demo_home.settings_file.read_text()
+
+
+def test_a_variable_that_is_refused_is_not_passed_over(demo_home: Home, v6: Any) -> None:
+    told = v6("config", "set", "limits.delta", "5", cwd=demo_home.root, check=78, environment={"V6_LIMITS_GAMMA": "-1"})
+    assert "correct or unset V6_LIMITS_GAMMA" in told.stderr
+
+
 def test_what_is_recorded_is_shown_though_the_settings_are_broken(folder: Path, v6: Any) -> None:
     home = pinned_home(folder)
     home.settings_file.write_text(home.settings_file.read_text() + "\n[limits]\ndelta = -1\n")

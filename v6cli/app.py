@@ -483,12 +483,17 @@ class App:
 
         return senders.said(senders.silence(self.home, self.services_in_need()))
 
-    def say_where(self, *, emergency: bool = False) -> None:
-        """Tell which home, profile and account a changing command works on; an emergency goes on where settings cannot be read."""
+    def say_where(self, *, emergency: bool = False, mends_settings: bool = False) -> None:
+        """Tell which home, profile and account a changing command works on; an emergency goes on where settings cannot be read.
+
+        What mends settings goes on where the home's own file is refused, not where a variable is: that it cannot mend.
+        """
+        from v6cli import settings
+
         try:
             own = self.settings
         except BadConfiguration as error:
-            if not emergency:
+            if not emergency and not (mends_settings and settings.refusal(self.home)):
                 raise
             self.output.note(error.message)
             kept = self._last_settings()

@@ -81,17 +81,20 @@ def command(**attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
     return decorate
 
 
-def changes(*, dry_run: bool = True, asks: bool = False, emergency: bool = False) -> Callable[[Callable[..., R]], Callable[..., R]]:
+def changes(
+    *, dry_run: bool = True, asks: bool = False, emergency: bool = False, mends_settings: bool = False
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Mark a command that changes something: it says where it works, and journals itself before it begins and after it ends.
 
     Adds ``--dry-run`` unless the act has nothing to preview, and ``--yes`` where it asks. A dry run is not journaled. An
-    ``emergency`` is stopped neither by settings that cannot be read nor by a journal that cannot be written.
+    ``emergency`` is stopped neither by settings that cannot be read nor by a journal that cannot be written; what ``mends_settings`` is
+    not stopped by a file of the home that is refused.
     """
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
         @functools.wraps(function)
         def call(app: App, **arguments: Any) -> R:
-            app.say_where(emergency=emergency)
+            app.say_where(emergency=emergency, mends_settings=mends_settings)
             if arguments.get("dry_run"):
                 return function(app, **arguments)
             with app.journaled(emergency=emergency):

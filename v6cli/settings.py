@@ -206,6 +206,19 @@ def check_text(text: str, path: Path) -> Loaded:
     return _combine(_parse(text, path), str(path), {})
 
 
+def refusal(home: Home) -> BadConfiguration | None:
+    """Why the home's file, variables left out, gives no settings that can be used; None where it does.
+
+    Raises BadConfiguration for a file that no single setting can mend: one that cannot be read, or is not TOML.
+    """
+    own = read_file(home.settings_file)
+    try:
+        _combine(own, str(home.settings_file), {})
+    except BadConfiguration as error:
+        return error
+    return None
+
+
 def builtin(profile: str = "paper", account: str = "") -> Settings:
     """The packaged settings of a profile, for what works without a home, or in an emergency without its file.
 
@@ -234,7 +247,10 @@ class Edit(Struct, frozen=True):
 
 
 def edited(home: Home, key: str, value: str) -> Edit:
-    """The home's file with one setting changed, comments kept. Raises UsageError, BadConfiguration; writes nothing."""
+    """The home's file with one setting changed, comments kept; the file may be one that is refused as it is.
+
+    Raises UsageError, and BadConfiguration where what results is refused, too; writes nothing.
+    """
     import difflib
 
     import tomlkit
@@ -260,9 +276,24 @@ def edited(home: Home, key: str, value: str) -> Edit:
             )
     place[name] = _typed(value, known[key])
     after = tomlkit.dumps(document)
-    settings = check_text(after, home.settings_file).settings
+    try:
+        settings = check_text(after, home.settings_file).settings
+    except BadConfiguration as error:
+        before_it = refusal(home)
+        if before_it is None or before_it.message == error.message or key in error.message:
+            raise
+        step = f"more than one setting is wrong: edit the file, then: v6 --home {shlex.quote(str(home))} config validate"
+        raise BadConfiguration(error.message, next_step=step) from error
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=1)
     return Edit(after, settings, list(lines))
+
+
+def pinned(home: Home, key: str) -> str:
+    """The ``account`` or ``profile`` of a home, its profile's own where its file names none; the file may be refused. Raises BadConfiguration."""
+    own = read_file(home.settings_file)
+    profile = own.get("profile")
+    packaged = read_file(PACKAGED / f"{profile}.toml") if profile in PROFILES else {}
+    return str(own.get(key, packaged.get(key, "")))
 
 
 def remember(home: Home, settings: Settings) -> None:

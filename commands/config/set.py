@@ -15,13 +15,14 @@ PINS = {"account", "profile"}  # whose orders a home sends, and with whose money
 @options.command()
 @click.argument("key", shell_complete=setting_keys)
 @click.argument("value")
-@options.changes(asks=True)
+@options.changes(asks=True, mends_settings=True)
 def command(app: App, key: str, value: str, yes: bool, dry_run: bool) -> None:
     """Change one setting in this home's config/v6.toml.
 
     When to use: to change a limit, a port, an interval. Comments are kept, the result is validated before it is written,
     the difference is shown, and running services take it up at their next cycle. It asks before a home that has an account
-    is pinned to another one, or gets another profile.
+    is pinned to another one, or gets another profile. A file that is refused is mended by it,
+    one setting at a time; where several are wrong, edit the file.
 
     \b
     Exit codes: 0; 64 no such key; 74 the file cannot be written; 77 not
@@ -40,7 +41,7 @@ def command(app: App, key: str, value: str, yes: bool, dry_run: bool) -> None:
     elif dry_run:
         app.output.note("dry run: nothing was written")
     else:
-        if key in PINS and (pinned := str(getattr(app.settings, key))):
+        if key in PINS and (pinned := settings.pinned(app.home, key)):
             app.output.confirm(f"the {key} of this home is {pinned}: change it to {value}?", yes=yes)
         write_durably(app.home.settings_file, edit.text.encode())
         settings.remember(app.home, edit.settings)
