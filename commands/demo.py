@@ -31,7 +31,8 @@ def command(app: App, folder: str | None, scenario: str | None, check: bool, sto
 
     \b
     If it fails: v6 demo --stop, then v6 demo again. Logs are in the
-    demo's logs folder.
+    demo's logs folder. After ^C what was started goes on; the line to end it is
+    shown.
 
     \b
     Exit codes: those of the checklist: 0 healthy, 1 degraded, 2 unhealthy.
@@ -54,14 +55,15 @@ def command(app: App, folder: str | None, scenario: str | None, check: bool, sto
     app.enter(demo.prepare(place, scenario))
     demo.adjust(app.home, app.services, scenario, app.output.report)
     app.enter(app.home)
-    try:
-        with app.journaled(), app.output.live("v6 demo") as report:
-            demo.start(app.home, app.services, report)
-        outcomes = app.check(morning_check.procedure)
-        app.output.show(checklist.table(morning_check.procedure(app.facts()), outcomes, every=app.output.verbose))
-    finally:
-        if check:
-            demo.stop(app.services, app.output.report)
+    with demo.left_running(app.home, app.services, app.output.report):
+        try:
+            with app.journaled(), app.output.live("v6 demo") as report:
+                demo.start(app.home, app.services, report)
+            outcomes = app.check(morning_check.procedure)
+            app.output.show(checklist.table(morning_check.procedure(app.facts()), outcomes, every=app.output.verbose))
+        finally:
+            if check:
+                demo.stop(app.services, app.output.report)
     if not check:
         app.output.note(demo.NEXT.format(place=shlex.quote(str(place))))
     return checklist.code(outcomes)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import socket
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from v6cli import clock, settings
-from v6cli.errors import BadConfiguration, Refused, ServiceUnavailable
+from v6cli.errors import BadConfiguration, Refused, ServiceUnavailable, V6Error
 from v6cli.events import Note, Report
 from v6cli.files import write_durably
 from v6cli.home import Home, checked_place, enclosing, profile_of
@@ -90,6 +92,25 @@ def start(home: Home, backend: Backend, report: Report) -> None:
     raise ServiceUnavailable(
         f"no sync ended within {LONGEST_FIRST_SYNC:g} s", next_step=f"v6 --home {shlex.quote(str(home))} logs --service v6-position-sync"
     )
+
+
+@contextlib.contextmanager
+def left_running(home: Home, backend: Backend, report: Report) -> Iterator[None]:
+    """Where the block is interrupted or fails, say that what it started goes on, and how to end it: nobody would look for it."""
+    try:
+        yield
+    except (KeyboardInterrupt, V6Error):
+        if _runs(backend):
+            report(Note(f"the services of the demo go on; to end them: v6 demo --stop {shlex.quote(str(home))}"))
+        raise
+
+
+def _runs(backend: Backend) -> bool:
+    """Whether a service runs, or is not known not to."""
+    try:
+        return any(one.state not in {"stopped", "failed"} for one in backend.status(()))
+    except V6Error:
+        return True
 
 
 def stop(backend: Backend, report: Report) -> None:
