@@ -158,7 +158,7 @@ def test_the_search_for_command_lines_finds_them() -> None:
 def test_every_command_line_named_anywhere_is_one(place: str, line: str) -> None:
     """Documents may name a command without its arguments, and say more behind it."""
     command_line = (
-        re.split(r" shows | lists | \(|, | then | with ", line)[0]
+        re.split(r" shows | lists | \(|, | then | with | && ", line)[0]
         .replace("KEY VALUE", "limits.delta 1")
         .replace("account ID", "account DU1234567")
     )

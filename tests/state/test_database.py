@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -10,11 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from v6cli import latch
 from v6cli.errors import BadConfiguration, CannotWrite
 from v6cli.home import Home
+from v6cli.install import new_home
+from v6cli.latch import TradingState
 from v6cli.state import alerts, database, journal
 from v6cli.state.database import State, open_read_only, open_state
 from v6cli.state.errors import StateCorrupt, StateMissing
+
+from ..conftest import ROOT, V6, free_port
 
 ORDINARY_USER = 65534
 
@@ -133,6 +139,23 @@ def test_a_file_that_is_no_sqlite_is_corrupt(home: Home, opened: object) -> None
     home.state.write_bytes(b"not a database, " * 500)
     with pytest.raises(StateCorrupt, match=r"v6\.sqlite is damaged"):
         opened(home)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "argv", [("positions",), ("alerts", "list"), ("journal",), ("sync", "--force"), ("services", "start")], ids=" ".join
+)
+def test_what_a_damaged_file_calls_for_can_be_typed_as_it_is(v6, folder: Path, argv: tuple[str, ...]) -> None:
+    home = new_home.make(folder / "my home", "demo", port=free_port())
+    home.state.write_bytes(b"not a database, " * 500)
+    told = v6("--home", home, *argv, check=69)
+    assert f"the state file {home.state} is damaged" in told.stderr
+    line = told.stderr.splitlines()[-1].removeprefix("next: ")
+    v6_here = f'v6() {{ {shlex.join(V6)} "$@"; }}\n'
+    subprocess.run(["sh", "-c", v6_here + line], check=True, cwd=ROOT, capture_output=True)
+    assert (home.state_folder / "damaged" / "v6.sqlite").exists() and not home.state.exists()
+    v6("--home", home, "config", "set", "limits.delta", "150", check=0)
+    assert "config set" in v6("--home", home, "journal", check=0).stdout
+    assert latch.read(home).state is TradingState.ACTIVE, "the latch beside it stays"
 
 
 def test_damaged_pages_are_corrupt_not_a_traceback(home: Home) -> None:

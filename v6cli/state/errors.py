@@ -12,10 +12,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from pathlib import Path
 
 from v6cli.errors import CannotWrite, Unavailable, V6Error
+from v6cli.home import Home, is_home
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _REFUSED = {
@@ -59,11 +61,21 @@ def translated(error: sqlite3.Error, path: Path, *, writing: bool) -> V6Error | 
     """The error as v6 says it; None for one that is a bug in v6 (a constraint, a wrong statement)."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _DAMAGED:
-        return StateCorrupt(
-            f"the state file {path} is damaged: {error}", next_step="v6 services stop, then move it aside together with its -wal and -shm"
-        )
+        return StateCorrupt(f"the state file {path} is damaged: {error}", next_step=_way_out_of_damage(path))
     if code not in _REFUSED:
         return None
     if writing or code == sqlite3.SQLITE_READONLY:
         return CannotWrite(f"cannot write {path}: {error}", next_step="free the disk, or see who holds the file")
     return Unavailable(f"cannot read {path}: {error}")
+
+
+def _way_out_of_damage(path: Path) -> str | None:
+    """The line that moves a home's state file aside with what SQLite keeps beside it, once nothing has it open; the next act begins it anew.
+
+    None for a copy of it elsewhere.
+    """
+    root = path.parents[2] if len(path.parents) > 2 else path.parent
+    if Home(root).state != path or not is_home(root):
+        return None
+    home, state, aside = shlex.quote(str(root)), shlex.quote(str(path)), shlex.quote(str(path.with_name("damaged")))
+    return f"v6 --home {home} services stop && mkdir -p {aside} && mv --backup=numbered {state}* {aside}"
