@@ -13,11 +13,12 @@ from v6cli.portfolio import positions
 @options.command()
 @click.option(
     "--symbol",
+    "wanted",
     default="",
-    metavar="SYMBOL",
-    callback=lambda _ctx, _parameter, value: value.upper(),
+    metavar="SYMBOL[,...]",
+    callback=lambda _ctx, _parameter, value: [one.strip() for one in value.upper().split(",") if one.strip()],
     shell_complete=symbols,
-    help="Only this underlying.",
+    help="Only these underlyings.",
 )
 @click.option(
     "--sort",
@@ -29,7 +30,7 @@ from v6cli.portfolio import positions
 )
 @click.option("--watch", is_flag=True, help="Show again after each sync, until ^C.")
 @click.option("--from-gateway", is_flag=True, help="Ask IB now instead of showing the last sync.")
-def command(app: App, symbol: str, sort: str, watch: bool, from_gateway: bool) -> None:
+def command(app: App, wanted: list[str], sort: str, watch: bool, from_gateway: bool) -> None:
     """Open positions by underlying and strategy, with value, P&L and greeks.
 
     When to use: to see the book. Without --from-gateway it shows what the last sync saw, with its age. Greeks are those of
@@ -42,10 +43,11 @@ def command(app: App, symbol: str, sort: str, watch: bool, from_gateway: bool) -
     Examples:
       v6 positions
       v6 positions --symbol SPY --sort delta
+      v6 positions --symbol SPY,QQQ
       v6 positions --from-gateway -o json
     """
     if watch:
-        app.watch_mirror(lambda seen: positions.table(seen.positions, seen.greeks, clock.today(), seen.at, symbol=symbol, sort=sort))
+        app.watch_mirror(lambda seen: positions.table(seen.positions, seen.greeks, clock.today(), seen.at, symbols=wanted, sort=sort))
         return
     seen = app.run(app.seen_at_gateway()) if from_gateway else app.recorded()
-    app.output.show(positions.table(seen.positions, seen.greeks, clock.today(), seen.at, symbol=symbol, sort=sort))
+    app.output.show(positions.table(seen.positions, seen.greeks, clock.today(), seen.at, symbols=wanted, sort=sort))

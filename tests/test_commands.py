@@ -29,6 +29,7 @@ LOOKS = {
     ("account", "--from-gateway"): "v6.account/1",
     ("positions",): "v6.positions/1",
     ("positions", "--symbol", "spy"): "v6.positions/1",
+    ("positions", "--symbol", "spy, qqq"): "v6.positions/1",
     ("positions", "--from-gateway"): "v6.positions/1",
     ("greeks",): "v6.greeks/1",
     ("greeks", "--by", "expiry"): "v6.greeks/1",

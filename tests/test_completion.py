@@ -59,6 +59,7 @@ def test_names_and_values_are_offered(line: str, offered: list[str]) -> None:
 def test_symbols_are_those_of_the_home(demo) -> None:
     assert complete("v6 positions --symbol ", demo.home.root) == ["IWM", "QQQ", "SPX", "SPY"]
     assert complete("v6 positions --symbol s", demo.home.root) == ["SPX", "SPY"]
+    assert complete("v6 positions --symbol iwm,s", demo.home.root) == ["IWM,SPX", "IWM,SPY"]
     assert complete(f"v6 --home {demo.home} positions --symbol q") == ["QQQ"]
     assert complete(f"v6 positions --home {demo.home} --symbol q") == ["QQQ"]
     assert complete("v6 positions --symbol ") == []

@@ -32,12 +32,13 @@ def services(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) 
 
 
 def symbols(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Symbols of the positions that the last sync saw."""
+    """Symbols of the positions that the last sync saw; of several, separated by commas, the last one is completed."""
     from v6cli.state.database import open_read_only
     from v6cli.state.mirror import symbols as held
 
+    before, comma, last = incomplete.upper().rpartition(",")
     with contextlib.suppress(V6Error), open_read_only((ctx.find_object(App) or App()).home) as state:
-        return [symbol for symbol in held(state) if symbol.startswith(incomplete.upper())]
+        return [f"{before}{comma}{symbol}" for symbol in held(state) if symbol.startswith(last)]
     return []
 
 

@@ -66,7 +66,7 @@ not shown at 80 columns: strategy, greeks, age (widen the terminal, or -o plain)
 
 
 def test_an_unknown_greek_is_a_question_mark_in_every_sum_above_it() -> None:
-    shown = drawn(book({con_id: one for con_id, one in GREEKS.items() if con_id != 3}, symbol="SPY"))
+    shown = drawn(book({con_id: one for con_id, one in GREEKS.items() if con_id != 3}, symbols=["SPY"]))
     assert (
         shown
         == """\
@@ -131,7 +131,14 @@ def test_markdown_is_a_table() -> None:
 
 def test_an_empty_table_says_so() -> None:
     assert drawn(positions.table([], {}, TODAY, AT)) == "positions  as of 2026-11-24 09:31:05 EST\nno open positions"
-    assert drawn(positions.table(BOOK, GREEKS, TODAY, AT, symbol="QQQ"), "plain").endswith("no position in QQQ")
+
+
+def test_a_symbol_that_is_not_held_is_named_with_those_that_are() -> None:
+    none = drawn(positions.table(BOOK, GREEKS, TODAY, AT, symbols=["QQQ", "SPX"]), "plain")
+    assert none.endswith("none of these is held\nno position in QQQ, SPX; held: IWM, SPY")
+    some = json.loads(drawn(positions.table(BOOK, GREEKS, TODAY, AT, symbols=["SPY", "QQQ"]), "json"))
+    assert {row["symbol"] for row in some["rows"]} == {"SPY"} and some["notes"] == ["no position in QQQ; held: IWM, SPY"]
+    assert drawn(positions.table([], {}, TODAY, AT, symbols=["SPY"]), "plain").endswith("no open positions\nno position in SPY; held: none")
 
 
 def test_a_record_at_80_columns() -> None:

@@ -36,12 +36,18 @@ _SUMMED = tuple(_INDEX[name] for name in ("value", "pnl", "delta", "gamma", "the
 
 
 def table(
-    positions: Sequence[Position], greeks: Mapping[int, Greeks], today: date, as_of: datetime, *, symbol: str = "", sort: str = "group"
+    positions: Sequence[Position],
+    greeks: Mapping[int, Greeks],
+    today: date,
+    as_of: datetime,
+    *,
+    symbols: Sequence[str] = (),
+    sort: str = "group",
 ) -> Table:
-    """The positions as a table; ``symbol`` picks one underlying. Raises UsageError for an unknown way to sort."""
+    """The positions as a table; ``symbols`` picks underlyings, all of them where none is named. Raises UsageError for an unknown way to sort."""
     if sort not in SORTS:
         raise UsageError(f"cannot sort by {sort!r}; there are: {', '.join(SORTS)}")
-    chosen = [one for one in positions if not symbol or one.contract.symbol == symbol]
+    chosen = [one for one in positions if not symbols or one.contract.symbol in symbols]
     rows: list[tuple[Any, ...]] = []
     groups: list[Group] = []
     sums = [(one, _leg_rows(one.name, one.legs, greeks, today, as_of)) for one in group(chosen)]
@@ -58,8 +64,16 @@ def table(
     if sort != "group":
         rows.sort(key=lambda row: _sortable(row[_INDEX[sort]]))
         groups = []
-    empty = f"no position in {symbol}" if symbol else "no open positions"
-    return Table("v6.positions/1", "positions", COLUMNS, rows, groups, totals, as_of, _notes(chosen, greeks), empty)
+    notes = [*_not_held(positions, symbols), *_notes(chosen, greeks)]
+    empty = "none of these is held" if symbols and positions else "no open positions"
+    return Table("v6.positions/1", "positions", COLUMNS, rows, groups, totals, as_of, notes, empty)
+
+
+def _not_held(positions: Sequence[Position], symbols: Sequence[str]) -> list[str]:
+    """Which of the symbols asked for are not in the book, and which are: a slip of the finger must not look like a flat book."""
+    held = dict.fromkeys(sorted(one.contract.symbol for one in positions))
+    missing = [symbol for symbol in symbols if symbol not in held]
+    return [f"no position in {', '.join(missing)}; held: {', '.join(held) or 'none'}"] if missing else []
 
 
 def _leg_rows(name: str, legs: Sequence[Leg], greeks: Mapping[int, Greeks], today: date, as_of: datetime) -> list[tuple[Any, ...]]:
