@@ -24,6 +24,13 @@ def setting_keys(_ctx: click.Context, _parameter: click.Parameter, incomplete: s
     return [key for key in settings.all_keys() if key.startswith(incomplete)]
 
 
+def setting_values(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """What the setting that is named before it can be, where that is one of a few values."""
+    from v6cli import settings
+
+    return [value for value in settings.choices(ctx.params.get("key") or "") if value.startswith(incomplete)]
+
+
 def services(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Names of the services."""
     from v6cli.services.catalogue import SERVICES

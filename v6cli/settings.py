@@ -232,6 +232,18 @@ def all_keys() -> list[str]:
     return list(_flatten(read_file(PACKAGED / "default.toml")))
 
 
+def choices(key: str) -> list[str]:
+    """What a setting of few possible values can be, as it is typed; empty for any other, and for a key that is none."""
+    import msgspec.inspect
+
+    found: Any = msgspec.inspect.type_info(Settings)
+    for name in key.split("."):
+        found = next((field.type for field in getattr(found, "fields", ()) if field.encode_name == name), None)
+    if isinstance(found, msgspec.inspect.BoolType):
+        return ["true", "false"]
+    return [str(value) for value in found.values] if isinstance(found, msgspec.inspect.LiteralType) else []
+
+
 def files(home: Home) -> list[Path]:
     """The files that the settings of a home are read from; later ones win. Raises BadConfiguration."""
     profile = load(home).profile
@@ -445,15 +457,10 @@ def _explained(error: msgspec.ValidationError, values: Values, sources: dict[str
 
 def _allowed(path: str, what: str) -> str:
     """What msgspec expected, in words."""
-    import msgspec.inspect
-
     if path == "account":
         return "an id like U1234567, or DU1234567 on paper"
     if what.startswith("Invalid enum value"):
-        found: Any = msgspec.inspect.type_info(Settings)
-        for name in path.split("."):
-            found = next(field.type for field in found.fields if field.encode_name == name)
-        return " or ".join(map(str, found.values))
+        return " or ".join(choices(path))
     return what.removeprefix("Expected ").replace("`", "")
 
 

@@ -6,7 +6,7 @@ import click
 
 from v6cli import options, settings
 from v6cli.app import App
-from v6cli.completion import setting_keys
+from v6cli.completion import setting_keys, setting_values
 from v6cli.files import write_durably
 
 PINS = {"account", "profile"}  # whose orders a home sends, and with whose money
@@ -14,7 +14,7 @@ PINS = {"account", "profile"}  # whose orders a home sends, and with whose money
 
 @options.command()
 @click.argument("key", shell_complete=setting_keys)
-@click.argument("value")
+@click.argument("value", shell_complete=setting_values)
 @options.changes(asks=True, mends_settings=True)
 def command(app: App, key: str, value: str, yes: bool, dry_run: bool) -> None:
     """Change one setting in this home's config/v6.toml.
