@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from random import Random
 
 import pytest
 
@@ -191,6 +194,38 @@ def test_square_brackets_are_shown_and_not_taken_for_markup() -> None:
     table = Table("v6.x/1", "x", (Column("text", wraps=True),), [("[red]not markup[/red] [0m",)])
     assert "[red]not markup[/red]" in drawn(table)
     assert "[red]" in drawn(Record("v6.x/1", "x", [(Column("a"), "[red]")]))
+
+
+WORDS = ("a", "trading", "unacknowledged", "order", "is", "127.0.0.1:4102", "of")
+LONGER_WORDS = ("v6", "restart", "gateway.reset_time_zone", "v6-position-sync", "completed-orders,")
+
+
+def phrase(random: Random, words: Sequence[str], most: int) -> str:
+    return " ".join(random.choice(words) for _ in range(random.randrange(1, most)))
+
+
+@pytest.mark.seeds(100, 2000)
+def test_a_cell_breaks_between_words_where_there_is_room_for_each(seed: int) -> None:
+    random = Random(seed)
+    texts = (Column("subject", wraps=True), Column("finding", wraps=True), Column("next", title="next step", wraps=True))
+    columns = (Column("step"), Column("status", kind="status"), *texts)
+    rows = [
+        ("risk limits", "unhealthy", phrase(random, WORDS, 9), phrase(random, WORDS, 30), phrase(random, LONGER_WORDS, 9))
+        for _ in range(random.randrange(1, 4))
+    ]
+    shown = drawn(Table("v6.x/1", "x", columns, rows))
+    assert max(map(len, shown.splitlines())) <= 80
+    left = Counter(shown.split())
+    left.subtract(word for row in rows for cell in row for word in cell.split())
+    assert min(left.values()) >= 0, shown
+
+
+def test_a_word_that_no_column_can_hold_is_broken_and_whole() -> None:
+    path = "/opt/v6-trading/" + "x" * 100
+    columns = (Column("finding", wraps=True), Column("next", wraps=True))
+    shown = drawn(Table("v6.x/1", "x", columns, [(f"cannot write {path}: no space is left", "v6 services restart v6-position-sync")]))
+    assert max(map(len, shown.splitlines())) <= 80 and "v6-position-sync" in shown
+    assert shown.count("x") > 100
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])

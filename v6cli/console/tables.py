@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from v6cli import clock
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.segment import Segment
     from rich.table import Table as RichTable
+
+LEAST_OF_A_LONG_CELL = 24  # columns that a cell which wraps can count on before others are left out for it
 
 STATUS_STYLES = {
     "ok": "green",
@@ -151,9 +153,9 @@ def _draw_rich(result: Result, stream: TextIO, *, color: bool, width: int) -> No
     if table.rows:
         fitting, hidden = _fit(table, width)
         if fitting.groups:
-            _print_grouped(console, fitting)
+            _print_grouped(console, fitting, width)
         else:
-            console.print(_rich_table(fitting))
+            console.print(_rich_table(fitting, width))
         if hidden:
             console.print(f"not shown at {width} columns: {', '.join(hidden)} (widen the terminal, or -o plain)", style="dim")
     else:
@@ -178,7 +180,31 @@ def _fit(table: Table, width: int) -> tuple[Table, list[str]]:
 
 def _natural(column: Column, texts: list[str]) -> int:
     width = max(len(column.heading), *map(len, texts))
-    return min(24, width) if column.wraps else width
+    return min(LEAST_OF_A_LONG_CELL, width) if column.wraps else width
+
+
+def _widths(columns: Sequence[Column], texts: Sequence[list[str]], width: int) -> list[int | None]:
+    """How wide each column that wraps may be, None for one that takes what it needs.
+
+    The widest give way first, but none becomes narrower than its longest word: shared out by length alone, a column of few long words
+    would break inside them while its neighbour has room. A word longer than any column can count on, such as a path, is broken.
+    """
+    whole = [max(len(column.heading), *map(len, cells)) for column, cells in zip(columns, texts, strict=True)]
+    wrapping = [i for i, column in enumerate(columns) if column.wraps]
+    room = width - (len(columns) - 1) - sum(whole[i] for i in range(len(columns)) if i not in wrapping)
+    least = {i: max(map(len, _words(columns[i], texts[i])), default=1) for i in wrapping}
+    if sum(whole[i] for i in wrapping) <= room or sum(least.values()) > room:
+        return [None] * len(columns)
+    shares = {i: whole[i] for i in wrapping}
+    while sum(shares.values()) > room:
+        widest = max((i for i in wrapping if shares[i] > least[i]), key=lambda i: shares[i])
+        shares[widest] -= 1
+    return [shares.get(i) for i in range(len(columns))]
+
+
+def _words(column: Column, texts: list[str]) -> Iterator[str]:
+    for text in (column.heading, *texts):
+        yield from (word for word in text.split() if len(word) <= LEAST_OF_A_LONG_CELL)
 
 
 def _only(table: Table, shown: list[int]) -> Table:
@@ -196,19 +222,20 @@ def _only(table: Table, shown: list[int]) -> Table:
     )
 
 
-def _rich_table(table: Table) -> RichTable:
+def _rich_table(table: Table, width: int) -> RichTable:
     from rich.table import Table as RichTable
 
+    rows = list(_drawn_rows(table))
+    texts = cells([row for row, _ in rows], table.columns)
     drawn = RichTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold underline")
-    for column in table.columns:
+    for column, share in zip(table.columns, _widths(table.columns, texts, width), strict=True):
         drawn.add_column(
             column.heading,
             justify="right" if column.right_aligned else "left",
             no_wrap=not column.wraps,
             overflow="fold" if column.wraps else "ellipsis",
+            width=share,
         )
-    rows = list(_drawn_rows(table))
-    texts = cells([row for row, _ in rows], table.columns)
     columns = [_styled([row[number] for row, _ in rows], texts[number], column) for number, column in enumerate(table.columns)]
     for number, (_, style) in enumerate(rows):
         drawn.add_row(*[column[number] for column in columns], style=style)
@@ -234,13 +261,13 @@ def _groups_by_row(table: Table) -> dict[int, list[Group]]:
     return groups
 
 
-def _print_grouped(console: Console, table: Table) -> None:
+def _print_grouped(console: Console, table: Table, width: int) -> None:
     """A table whose groups have titles: they are laid over the blank cells that begin their row, so that no column has to be
     as wide as a title.
     """
     from rich.segment import Segment
 
-    lines = console.render_lines(_rich_table(table), pad=False)
+    lines = console.render_lines(_rich_table(table, width), pad=False)
     titles: list[Group | None] = [None]
     groups = _groups_by_row(table)
     for index in range(len(table.rows)):
