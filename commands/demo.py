@@ -18,6 +18,7 @@ from v6cli.runbook import checklist, demo, morning_check
 @click.option("--scenario", shell_complete=scenarios, help="What the simulated account holds.  [default: default]")
 @click.option("--check", is_flag=True, help="Stop everything afterwards and exit with the check's code.")
 @click.option("--stop", is_flag=True, help="Stop the demo.")
+@options.excludes("--stop", "--check", "--scenario")
 def command(app: App, folder: str | None, scenario: str | None, check: bool, stop: bool) -> int:
     """A running system to try things in: simulated gateway, position sync, morning checklist.
 

@@ -18,6 +18,7 @@ from v6cli.state.database import open_read_only
 @click.option("--command", "words", metavar="WORDS", help="Only commands that begin with these words.")
 @click.option("--failed", is_flag=True, help="Only acts that did not end well, or not yet.")
 @click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="At most so many acts.")
+@options.excludes("ID", "--since", "--command", "--failed", "-n")
 def command(app: App, identity: int | None, since: str | None, words: str | None, failed: bool, count: int) -> None:
     """What was done in this home: each act that changes something, who typed it, and how it ended.
 

@@ -13,6 +13,7 @@ from v6cli.runbook import checklist, morning_check
 @click.option("--fix", is_flag=True, help="Run the suggested commands, after asking.")
 @click.option("--explain", is_flag=True, help="What each step looks at, and why.")
 @click.option("-y", "--yes", is_flag=True, help="With --fix: do not ask.")
+@options.excludes("--explain", "--fix", "--yes")
 def command(app: App, fix: bool, explain: bool, yes: bool) -> int:
     """The morning checklist: is everything ready to trade?
 

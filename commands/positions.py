@@ -30,6 +30,7 @@ from v6cli.portfolio import positions
 )
 @click.option("--watch", is_flag=True, help="Show again after each sync, until ^C.")
 @click.option("--from-gateway", is_flag=True, help="Ask IB now instead of showing the last sync.")
+@options.excludes("--watch", "--from-gateway")
 def command(app: App, wanted: list[str], sort: str, watch: bool, from_gateway: bool) -> None:
     """Open positions by underlying and strategy, with value, P&L and greeks.
 

@@ -18,6 +18,9 @@ from v6cli.runbook import restore_asked, restore_tables
 @click.option("--continue", "go_on", is_flag=True, help="Go on with a restore that was interrupted.")
 @click.option("--rollback", is_flag=True, help="Bring back the lake from before the restore.")
 @click.option("--discard", is_flag=True, help="Let the lake from before the restore go.")
+@options.excludes("--continue", "--only", "--config")
+@options.excludes("--rollback", "--only", "--config")
+@options.excludes("--discard", "--only", "--config", "--no-start")
 @options.changes(asks=True)
 def command(app: App, which: str, only: tuple[str, ...], config: bool, no_start: bool, yes: bool, dry_run: bool, **instead: bool) -> None:
     """Put the lake of a backup in the place of the lake there is, all at once.

@@ -16,6 +16,7 @@ import pytest
 
 from v6cli import errors, latch, main, settings
 from v6cli.app import FORMATS, App
+from v6cli.home import Home
 from v6cli.main import REGISTRY, SECTIONS, LazyGroup, command_lines, root
 from v6cli.state import journal
 from v6cli.state.database import open_read_only
@@ -195,6 +196,27 @@ def test_a_negative_number_taken_for_an_option_is_told_how_to_be_a_value(v6, dem
     assert "limits.delta" in v6("--home", demo_home, "config", "set", "--", "limits.delta", "-5", check=78).stderr
     for line in (("config", "set", "limits.delta", "--nonsense"), ("status", "-5")):
         assert v6("--home", demo_home, *line, check=64).stderr.splitlines()[-1].startswith("see: v6 ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (("demo", "DIR", "--check", "--stop"), "--stop and --check"),
+        (("demo", "--stop", "--scenario", "degraded"), "--stop and --scenario"),
+        (("morning-check", "--explain", "--fix"), "--explain and --fix"),
+        (("morning-check", "-y", "--explain"), "--explain and --yes"),
+        (("positions", "--watch", "--from-gateway"), "--watch and --from-gateway"),
+        (("journal", "12", "--failed"), "ID and --failed"),
+        (("journal", "12", "-n", "50"), "ID and -n"),
+        (("restore", "--rollback", "--only", "executions"), "--rollback and --only"),
+        (("restore", "--continue", "--config"), "--continue and --config"),
+        (("restore", "--discard", "--no-start"), "--discard and --no-start"),
+    ],
+)
+def test_options_of_which_one_would_be_dropped_are_refused(v6, demo_home: Home, argv: tuple[str, ...], named: str) -> None:
+    done = v6(*argv, cwd=demo_home.root, check=64)
+    assert done.stderr.splitlines() == [f"v6: {named} exclude each other.", f"see: v6 {argv[0]} --help"] and done.stdout == ""
+    assert not (demo_home.root / "DIR").exists() and not demo_home.state.exists(), "nothing was done, nor journaled"
 
 
 @pytest.mark.parametrize("argv", [("-o", "json", "config", "show"), ("config", "-o", "json", "show"), ("config", "show", "-o", "json")])

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from v6cli.app import FORMATS, App
 
@@ -108,6 +109,32 @@ def changes(
         return decorated
 
     return decorate
+
+
+def excludes(option: str, *others: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Refuse ``option`` together with any of ``others``, which it would leave no meaning, before anything is done or journaled.
+
+    Each is named as it is typed, an argument as its usage shows it.
+    """
+
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
+        @functools.wraps(function)
+        def call(app: App, **arguments: Any) -> R:
+            ctx = click.get_current_context()
+            typed = _typed(ctx)
+            if option in typed and (clash := [other for other in others if other in typed]):
+                raise click.UsageError(f"{option} and {clash[0]} exclude each other.", ctx)
+            return function(app, **arguments)
+
+        return call
+
+    return decorate
+
+
+def _typed(ctx: click.Context) -> set[str]:
+    """The options and arguments that stand on the command line."""
+    given = [one for one in ctx.command.params if one.name and ctx.get_parameter_source(one.name) is ParameterSource.COMMANDLINE]
+    return {name for one in given for name in (one.opts if isinstance(one, click.Option) else [one.make_metavar(ctx).strip("[]")])}
 
 
 def closing(function: Callable[..., R]) -> Callable[..., R]:
