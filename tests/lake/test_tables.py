@@ -207,3 +207,28 @@ except CannotWrite as error:
     assert found.stdout.split("\n")[:2] == ["2 []", "74"], found.stderr
     for path in [lake.parent, lake, *lake.rglob("*")]:
         os.chmod(path, 0o700 if path.is_dir() else 0o600)  # noqa: PTH101
+
+
+@pytest.mark.parametrize("name", ["positions", "position_history", SYNC_RUNS])
+def test_commits_that_were_emptied_are_no_commits_that_changed_nothing(lake: Path, batch: MakeBatch, name: str) -> None:
+    """deltalake reads an empty file of the log as a commit without actions, and shows the table as it was before."""
+    written = writer.Writer(lake)
+    for number in range(1, 26):
+        written.commit(batch(number, 2))
+    assert reader.readable(lake) == [] and durability.last_checkpoint(lake / name) > 1
+    commits = [durability.commit_file(lake / name, version) for version in range(durability.last_commit(lake / name) or 0)]
+    before, after = [], []
+    for path in filter(Path.exists, commits):
+        (before if int(path.stem) <= durability.last_checkpoint(lake / name) else after).append(path)
+    for path in before:
+        path.write_bytes(b"")
+    assert reader.readable(lake) == [], "what a checkpoint stands for is not read"
+    for path in after:
+        path.write_bytes(b"")
+    assert reader.readable(lake) == [f"the lake's table {name} is damaged: {after[0]} is empty"]
+    assert [one.problem for one in reader.versions(lake) if one.table == name] == reader.readable(lake)
+    with pytest.raises(LakeUnreadable, match=rf"table {name} is damaged"):
+        writer.Writer(lake).commit(batch(30, 2))
+    assert [path.name for path in tables.rebuild(lake)] == [f"{name}-1"], "what a forced sync does then"
+    writer.Writer(lake).commit(batch(31, 2))
+    assert reader.readable(lake) == [] and len(reader.positions(lake)) == 2

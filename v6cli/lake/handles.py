@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from v6cli.errors import CannotWrite, V6Error
-from v6cli.lake import durability, scan
+from v6cli.lake import durability, scan, table_files
 from v6cli.lake.arrow import record_batch
 from v6cli.lake.errors import LakeUnreadable, first_line
 from v6cli.lake.rows import Row, SyncRunRecord
@@ -131,7 +131,7 @@ class Handles:
         """Open every table, after taking torn commits off the ends of their logs."""
         self._identity = _identity(self.lake)
         self._drop_torn_end(SYNC_RUNS)
-        self._tables[SYNC_RUNS] = open_table(self.lake, SYNC_RUNS)
+        self._tables[SYNC_RUNS] = self._opened(SYNC_RUNS)
         self.last = scan.last_sync_run(self._tables[SYNC_RUNS])
         named = self.last.versions if self.last else {}
         for name in TABLES:
@@ -140,10 +140,16 @@ class Handles:
                     self._drop_torn_end(name)
                 else:
                     self._drop_torn(name, named.get(name, 0))
-                self._tables[name] = open_table(self.lake, name)
+                self._tables[name] = self._opened(name)
                 if self._tables[name].version() > named.get(name, 0):
                     self.unnamed.add(name)
             self._written[name] = self._tables[name].version()
+
+    def _opened(self, name: str) -> DeltaTable:
+        """The table, its log whole: what is built upon one that lost commits would hide the loss. Raises LakeUnreadable."""
+        table = open_table(self.lake, name)
+        table_files.check_log(self.lake / name, table.version())
+        return table
 
     def _drop_torn_end(self, name: str) -> None:
         """Without a sync that names a version, the last commits alone can be torn: those before were on the disk when they were made."""

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from v6cli import clock
 from v6cli.errors import BadInput
-from v6cli.lake import durability, rows, scan
+from v6cli.lake import durability, rows, scan, table_files
 from v6cli.lake.errors import LakeEmpty, LakeUnreadable
 from v6cli.lake.rows import SyncRunRecord
 from v6cli.lake.schemas import SYNC_RUNS, TABLES
@@ -86,7 +86,7 @@ def readable(lake: Path) -> list[str]:
     problems = []
     for name in TABLES:
         try:
-            open_table(lake, name, versions.get(name)).file_uris()
+            _files(lake, name, versions.get(name))
         except LakeUnreadable as error:
             problems.append(error.message)
     return problems
@@ -115,9 +115,16 @@ def versions(lake: Path) -> list[TableVersion]:
 def _version(lake: Path, name: str, named: int | None, problem: str) -> TableVersion:
     last = durability.last_commit(lake / name)
     try:
-        return TableVersion(name, named, last, len(open_table(lake, name, named).file_uris()), problem)
+        return TableVersion(name, named, last, _files(lake, name, named), problem)
     except LakeUnreadable as error:
         return TableVersion(name, named, last, None, error.message)
+
+
+def _files(lake: Path, name: str, version: int | None) -> int:
+    """How many data files the table has, whose log is looked at, too. Raises LakeUnreadable."""
+    table = open_table(lake, name, version)
+    table_files.check_log(lake / name, table.version())
+    return len(table.file_uris())
 
 
 def _pinned(lake: Path | Snapshot) -> Snapshot:

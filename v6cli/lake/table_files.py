@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from v6cli.lake.durability import LOG
 from v6cli.lake.errors import LakeUnreadable
 
 _COMMIT = re.compile(r"(\d{20})\.json")
@@ -35,6 +36,24 @@ def log_files(log: Path, version: int) -> list[str]:
         raise Vanished(f"its log lacks the commit {missing[0]}")
     newest = [commits[start]] if start in commits else []
     return sorted(parts.get((start, of), [])) + newest + [commits[number] for number in needed]
+
+
+def check_log(table: Path, version: int) -> None:
+    """Raise LakeUnreadable where a file of the log that makes ``version`` is empty: deltalake takes it for a commit that changed nothing,
+    and shows a table without what it added. A log that is shortened meanwhile is left to the next look.
+    """
+    log = table / LOG
+    try:
+        names = log_files(log, version)
+        checkpointed = {name[:20] for name in names if name.endswith(".parquet")}  # the commit itself is not read beside it
+        read = [name for name in names if not (name.endswith(".json") and name[:20] in checkpointed)]
+        emptied = next((name for name in read if not (log / name).stat().st_size), None)
+    except (Vanished, FileNotFoundError):
+        return
+    except OSError as error:
+        raise LakeUnreadable(f"the lake's table {table.name} cannot be read: {error.strerror}: {error.filename}") from error
+    if emptied is not None:
+        raise LakeUnreadable(f"the lake's table {table.name} is damaged: {log / emptied} is empty")
 
 
 def data_files(table: Any) -> tuple[list[tuple[str, int]], int | None]:

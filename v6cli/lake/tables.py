@@ -14,7 +14,7 @@ from msgspec import Struct
 from v6cli import clock, locks
 from v6cli.errors import CannotWrite, Refused
 from v6cli.files import FOLDER_MODE, private_folder, sync_folder
-from v6cli.lake import durability, scan
+from v6cli.lake import durability, scan, table_files
 from v6cli.lake.arrow import arrow_schema
 from v6cli.lake.errors import LakeEmpty, LakeUnreadable, first_line
 from v6cli.lake.rows import SyncRunRecord
@@ -135,6 +135,7 @@ def _opens(lake: Path, name: str) -> bool:
     try:
         table = open_table(lake, name)
         table.file_uris()
+        table_files.check_log(lake / name, table.version())
         if name == SYNC_RUNS:
             scan.last_sync_run(table)
     except LakeUnreadable:
