@@ -38,12 +38,12 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
     if dry_run:
         app.emergencies.show_plan(app.emergencies.closing(wish))
         return
-    with app.emergencies.typed_instead(wish), app.journaled():
+    with app.emergencies.typed_instead(wish), app.act.journaled():
         app.say_where()
         closing = app.emergencies.closing(wish)
         app.emergencies.show_plan(closing)
         closing.agree(app.output.ask, yes=yes, typed=account)
-        closing.begin(app.state, app.run_of_this)
+        closing.begin(app.state, app.act.run)
         closing.permit()
         left = app.emergencies.close_positions(closing)
         app.output.show(close_tables.left_table(left, wish.what))

@@ -49,13 +49,13 @@ def command(app: App, symbol: str, strategy: str, account: str, yes: bool, dry_r
         app.emergencies.show_plan(app.emergencies.closing(wish))
         return
     with app.emergencies.typed_instead(wish):
-        halt.tighten(app.home, TradingState.REDUCING, wish.what, app.operator, app.silence)
+        halt.tighten(app.home, TradingState.REDUCING, wish.what, app.operator, app.halts.silence)
         app.output.note(halt.said(latch.read(app.home)))
-        with app.journaled(emergency=True):
+        with app.act.journaled(emergency=True):
             app.say_where(emergency=True)
             closing = app.emergencies.closing(wish)
             app.emergencies.show_plan(closing)
-            app.check_recordable()
+            app.act.check_recordable()
             closing.agree(app.output.ask, yes=yes, typed=account)
             with app.alone("close-all"):
                 app.emergencies.flatten(closing)

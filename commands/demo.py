@@ -49,7 +49,7 @@ def command(app: App, folder: str | None, scenario: str | None, check: bool, sto
     if stop:
         app.enter(demo.existing(place))
         app.say_where(emergency=True)
-        with app.journaled(emergency=True):
+        with app.act.journaled(emergency=True):
             demo.stop(app.services_in_need(), app.output.report)
         app.output.text(f"the demo in {place} is stopped")
         return 0
@@ -58,7 +58,7 @@ def command(app: App, folder: str | None, scenario: str | None, check: bool, sto
     app.enter(app.home)
     with demo.left_running(app.home, app.services, app.output.report):
         try:
-            with app.journaled(), app.output.live("v6 demo") as report:
+            with app.act.journaled(), app.output.live("v6 demo") as report:
                 demo.start(app.home, app.services, report)
             outcomes = app.check(morning_check.procedure)
             app.output.show(checklist.table(morning_check.procedure(app.facts()), outcomes, every=app.output.verbose))

@@ -34,10 +34,10 @@ def command(app: App, reason: str) -> None:
       v6 halt
       v6 halt --reason "spreads look wrong"
     """
-    tightened = halt.tighten(app.home, TradingState.HALTED, reason, app.operator, app.silence)
+    tightened = halt.tighten(app.home, TradingState.HALTED, reason, app.operator, app.halts.silence)
     app.output.note(halt.said(latch.read(app.home)))
-    with app.journaled(emergency=True):
+    with app.act.journaled(emergency=True):
         app.say_where(emergency=True)
-        app.show_still_working()
+        app.halts.show_still_working()
         halt.check_gate(tightened.kept)
     app.output.note(halt.NEXT)

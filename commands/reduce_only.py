@@ -34,10 +34,10 @@ def command(app: App, reason: str) -> None:
       v6 reduce-only
       v6 reduce-only --reason "FOMC at 14:00"
     """
-    tightened = halt.tighten(app.home, TradingState.REDUCING, reason, app.operator, app.silence)
+    tightened = halt.tighten(app.home, TradingState.REDUCING, reason, app.operator, app.halts.silence)
     app.output.note(halt.said(latch.read(app.home), asked=TradingState.REDUCING))
-    with app.journaled(emergency=True):
+    with app.act.journaled(emergency=True):
         app.say_where(emergency=True)
-        app.show_still_working()
+        app.halts.show_still_working()
         halt.check_gate(tightened.kept)
     app.output.note(halt.NEXT)

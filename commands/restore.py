@@ -61,17 +61,17 @@ def command(app: App, which: str, only: tuple[str, ...], config: bool, no_start:
         app.output.show(restore_tables.way(how, own, app.home))
         if dry_run:
             return
-        with app.alone("restore"), app.restoring(restore_tables.title(how, own)) as restoring:
+        with app.alone("restore"), app.restores.restoring(restore_tables.title(how, own)) as restoring:
             app.output.confirm(restore_asked.question(how, own), yes=yes)
             restoring.end(how, own)
             restoring.check_reconciled()
         return
-    wish = restore_asked.Wish(app.archive(which or catalogue.LATEST, dry_run=dry_run), only, config, not no_start)
+    wish = restore_asked.Wish(app.restores.archive(which or catalogue.LATEST, dry_run=dry_run), only, config, not no_start)
     if dry_run:
         with app.output.live("reading the backup") as report, restore_asked.looked(app.home, wish, app.settings, report) as staged:
             app.output.show(restore_tables.plan(staged, wish, app.home))
         return
-    with app.alone("restore"), app.restoring(f"restore of {wish.archive.name}") as restoring:
+    with app.alone("restore"), app.restores.restoring(f"restore of {wish.archive.name}") as restoring:
         with restoring.staged(wish) as staged:
             app.output.show(restore_tables.plan(staged, wish, app.home))
             app.output.confirm(restore_asked.QUESTION, yes=yes)

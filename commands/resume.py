@@ -43,9 +43,9 @@ def command(app: App, reason: str, to: str, start: bool, yes: bool) -> None:
     halt.check_reason(reason)
     seen = latch.read(app.home)
     halt.check_loosens(seen, TradingState(to.upper()))
-    app.show_before_resuming(seen)
+    app.halts.show_before_resuming(seen)
     app.output.confirm(f"trading state {seen.state.value}: go to {to.upper()}?", yes=yes)
     after = latch.resume(app.home, seen, TradingState(to.upper()), reason, app.operator)
     app.output.note(halt.said(after))
     if start:
-        app.start_what_is_stopped()
+        app.halts.start_what_is_stopped()

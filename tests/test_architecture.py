@@ -24,7 +24,7 @@ FLOORS = [
     {"trading", "scheduler", "health", "install"},
     {"runbook", "dashboard", "drills"},
     {"console"},
-    {"emergencies"},
+    {"act", "emergencies", "halts", "restores"},
     {"app"},
     {"options", "completion"},
     {"main"},

@@ -13,25 +13,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from v6cli.console.output import Output
-from v6cli.errors import BadConfiguration, CannotWrite, Refused, Unavailable, V6Error
+from v6cli.errors import BadConfiguration, Refused, Unavailable, V6Error
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from v6cli import settings as settings_module
+    from v6cli.act import Act
     from v6cli.broker.connection import Connection
     from v6cli.emergencies import Emergencies
+    from v6cli.halts import Halts
     from v6cli.health.gather import Facts
     from v6cli.home import Home
-    from v6cli.latch import Latch
-    from v6cli.locks import Run
-    from v6cli.models import WorkingOrder
     from v6cli.procedure import Fix, Outcome, Procedure
+    from v6cli.restores import Restores
     from v6cli.results import Result
-    from v6cli.runbook.restore import Restore
     from v6cli.services.backend import Backend
     from v6cli.state.database import State
-    from v6cli.state.journal import Entry
     from v6cli.state.mirror import Mirror
 
 T = TypeVar("T")
@@ -43,10 +39,6 @@ class App:
 
     def __init__(self) -> None:
         self.flags: dict[str, Any] = {}
-        self.entry: Entry | None = None
-        self._entries = contextlib.ExitStack()  # the journal's entry of this act, once it could be written
-        self._unjournaled: Exception | None = None  # why it could not
-        self._own_run: Run | None = None
         self._state: State | None = None
         self._guesses = False  # whether the settings are the packaged ones, not this home's
 
@@ -347,43 +339,26 @@ class App:
 
         return subprocess.run([*program(), "--home", str(self.home), *argv], check=False).returncode
 
-    async def working_orders(self) -> Sequence[WorkingOrder]:
-        """The orders of every client that work at the gateway now. Raises GatewayUnavailable."""
-        from v6cli.runbook import orders
+    @cached_property
+    def act(self) -> Act:
+        """What this process does, as the journal has it."""
+        from v6cli.act import Act
 
-        return await orders.listed(self.gateway)
+        return Act(self)
 
-    def show_still_working(self) -> None:
-        """Show the orders that work at the gateway, or say why that is unknown; within two seconds."""
-        from v6cli.runbook import halt
+    @cached_property
+    def halts(self) -> Halts:
+        """Halting and resuming."""
+        from v6cli.halts import Halts
 
-        found = self.run(halt.still_working(self.working_orders))
-        if isinstance(found, str):
-            self.output.note(f"what still works at the gateway is UNKNOWN: {found}")
-        else:
-            self.output.show(halt.orders(found))
+        return Halts(self)
 
-    def show_before_resuming(self, latch: Latch) -> None:
-        """Show why trading is not active, what is recorded since, and which services do not run."""
-        from v6cli.lake import reader
-        from v6cli.runbook import halt, resumption
+    @cached_property
+    def restores(self) -> Restores:
+        """The way back from a backup."""
+        from v6cli.restores import Restores
 
-        self.output.show(halt.table(latch))
-        if at := resumption.since(latch):
-            self.output.show(resumption.table(self.state, lambda then: reader.positions(self.home.lake, then), at))
-        states = self.services.status()
-        self.output.note(resumption.said_of_services(resumption.stopped(states), of=len(states)))
-
-    def start_what_is_stopped(self) -> None:
-        """Start the services that do not run, in dependency order, and see that all of them do. Raises ServiceUnavailable."""
-        from v6cli.runbook import resumption, services
-
-        if names := resumption.stopped(self.services.status()):
-            with self.output.live("services start") as report:
-                self.services.start(names, report)
-        states = self.services.status()
-        self.output.show(services.table(states))
-        resumption.check_running(states)
+        return Restores(self)
 
     @cached_property
     def emergencies(self) -> Emergencies:
@@ -403,85 +378,6 @@ class App:
             raise Refused(f"another {act} runs: {locks.holder(path) or 'a process that cannot be seen'}", next_step="wait for it to end")
         with lock:
             yield
-
-    @property
-    def run_of_this(self) -> str:
-        """The run of this act: the one that is being journaled, else one begun for it. Raises CannotWrite."""
-        from v6cli import locks
-
-        if self.entry is not None:
-            return self.entry.run
-        if self._own_run is None:
-            self._own_run = locks.begin_run(self.home, f"v6 {_command_words()}")
-        return self._own_run.identity
-
-    def check_recordable(self) -> None:
-        """Raise CannotWrite where no order could be recorded before it is sent. A damaged state file is renewed before that is tried."""
-        from v6cli.state import renewal
-
-        if isinstance(self._unjournaled, CannotWrite) and not renewal.damage(self.home):
-            raise CannotWrite(self._unjournaled.message, next_step=self._unjournaled.next_step)
-
-    def renew_state(self) -> None:
-        """Where the state file is damaged, begin it anew, and with it this act's entry in the journal. Raises CannotWrite."""
-        from v6cli import clock
-        from v6cli.runbook import state_file
-
-        self.close_state()
-        if text := state_file.renew(self.home, self.services_in_need(), f"{clock.wall():%Y%m%d_%H%M%S}", self.output.report):
-            self.output.note(text)
-        if self.entry is None:
-            with contextlib.suppress(Exception):  # it has been said that the journal cannot be written, and noted beside it
-                self._entries.enter_context(self._entered(emergency=True))
-
-    def archive(self, wanted: str, *, dry_run: bool) -> Path:
-        """The archive of a name, a path, an address or ``latest``; what was fetched for it goes when the command ends.
-
-        A dry run fetches to a folder outside of the home. Raises BadInput, Unavailable, BadConfiguration, CannotWrite.
-        """
-        import click
-
-        from v6cli.backup import carrying
-
-        into = None if dry_run else self.home.backups
-        with self.output.live("finding the backup") as report:
-            found = carrying.archive_of(self.home, self.settings.backup, wanted, into, report)
-            return click.get_current_context().with_resource(found)
-
-    def rehearse(self, kind: str, wanted: str) -> int:
-        """A drill of a restore, shown and recorded; 0 healthy, 1 degraded, 2 unhealthy."""
-        import msgspec
-
-        from v6cli.runbook import restore_drill
-
-        archive = self.archive(wanted, dry_run=False)
-        with self.output.live("restore drill") as report:
-            drill = restore_drill.rehearse(self.home, self.settings, archive, report)
-            asked = self.run(restore_drill.reconciled(drill, lambda: self.gateway("look")))
-        drill = msgspec.structs.replace(drill, findings=[*drill.findings, *asked])
-        self.output.show(restore_drill.table(drill))
-        self.record(kind, drill.code, restore_drill.evidence(drill))
-        return drill.code
-
-    @contextlib.contextmanager
-    def restoring(self, title: str) -> Iterator[Restore]:
-        """A restore of this home, or the way back from one; what it did is shown, however it ends."""
-        from v6cli.runbook import restore_tables
-        from v6cli.runbook.restore import Restore, Rooms
-
-        rooms = Rooms(self.settings, self.services, self.state, self.operator, self.silence, self.output.live)
-        restoring = Restore(self.home, rooms)
-        try:
-            yield restoring
-        finally:
-            if restoring.done:
-                self.output.show(restore_tables.steps(title, restoring.done))
-
-    def silence(self) -> str:
-        """End everything of this home that sends orders; what came of it, in words. For a halt that cannot be recorded."""
-        from v6cli.runbook import senders
-
-        return senders.said(senders.silence(self.home, self.services_in_need()))
 
     def say_where(self, *, emergency: bool = False, mends_settings: bool = False) -> None:
         """Tell which home, profile and account a changing command works on; an emergency goes on where settings cannot be read.
@@ -532,68 +428,6 @@ class App:
                 self.__dict__["settings"] = settings.builtin("demo" if profile_of(home.root) == "demo" else "paper")
                 self._guesses = True
 
-    @contextlib.contextmanager
-    def journaled(self, *, emergency: bool = False) -> Iterator[None]:
-        """Write the journal before and after an act. Raises CannotWrite before anything is done, Refused in a home of another user's.
-
-        An ``emergency`` is not stopped by a journal that cannot be written: it says so, and is noted in a file beside it.
-        """
-        from v6cli import owner
-        from v6cli.state import journal
-
-        owner.check_may_write(self.home)
-
-        with self._entries:
-            try:
-                self._entries.enter_context(self._entered(emergency=emergency))
-            except Exception as error:  # whatever is wrong with the journal, an emergency goes on
-                if not emergency:
-                    raise
-                self._unjournaled = error
-                self.output.note(f"the journal cannot be written: {error}")
-                self.output.note(journal.note_beside(self.home, self._argv()))
-            yield
-
-    def _argv(self) -> list[str]:
-        from v6cli.secrets import redact_words
-
-        return redact_words([word.encode("utf-8", "backslashreplace").decode() for word in sys.argv[1:]])
-
-    @contextlib.contextmanager
-    def _entered(self, *, emergency: bool) -> Iterator[None]:
-        from v6cli import locks
-        from v6cli.secrets import redact
-        from v6cli.state import journal
-
-        argv = self._argv()
-        run = locks.begin_run(self.home, "v6 " + " ".join(argv))
-        try:
-            journal.mark_interrupted(self.state, lambda identity: locks.lives(self.home, identity))
-            self.entry = journal.begin(self.state, run.identity, _command_words(), argv)
-            outcome: journal.Outcome = "interrupted"
-            code, text = 130, None
-            try:
-                yield
-                outcome, code = "done", 0
-            except V6Error as error:
-                outcome, code, text = ("refused" if isinstance(error, Refused) else "failed"), error.exit_code, redact(error.message)
-                raise
-            except SystemExit as stop:
-                outcome, code = "done", stop.code if isinstance(stop.code, int) else 1
-                raise
-            except Exception as error:
-                outcome, code, text = "failed", 70, redact(f"{type(error).__name__}: {error}")
-                raise
-            finally:
-                try:
-                    journal.end(self.state, self.entry, outcome, code, text)
-                except V6Error as error:
-                    if not emergency:
-                        raise
-                    self.output.note(f"the journal does not say how it ended: {error.message}")
-        finally:
-            run.end()
-
     def finish(self) -> None:
         """End the answer of a command that went well."""
         if "output" in self.__dict__:
@@ -601,9 +435,8 @@ class App:
 
     def close(self) -> None:
         """Let go of what is open."""
-        if self._own_run is not None:
-            self._own_run.end()
-            self._own_run = None
+        if "act" in self.__dict__:
+            self.act.close()
         self.close_state()
 
     def close_state(self) -> None:
@@ -611,13 +444,6 @@ class App:
         if self._state is not None:
             self._state.close()
             self._state = None
-
-
-def _command_words() -> str:
-    """The command that runs, as its words: ``services stop``."""
-    import click
-
-    return click.get_current_context().command_path.removeprefix("v6 ")
 
 
 def program() -> list[str]:

@@ -126,10 +126,10 @@ class Emergencies:
         from v6cli.runbook import close_tables, halt
 
         what = closing.wish.what
-        halted = halt.tighten(self._app.home, latch.TradingState.HALTED, what, self._app.operator, self._app.silence)
+        halted = halt.tighten(self._app.home, latch.TradingState.HALTED, what, self._app.operator, self._app.halts.silence)
         self._app.output.note(closing.end_what_trades(self._app.services_in_need()))
-        self._app.renew_state()
-        closing.begin(self._app.state, self._app.run_of_this)
+        self._app.act.renew_state()
+        closing.begin(self._app.state, self._app.act.run)
         closing.permit([halted.mark])
         left = self.close_positions(closing)
         self._app.output.show(close_tables.left_table(left, what))
@@ -175,7 +175,7 @@ class Emergencies:
             return
         shutdown.consent.check()
         with self.typed_instead(closing.wish):
-            self._app.check_recordable()
+            self._app.act.check_recordable()
             shown = closing.stage
             self.show_plan(closing)
             agreed = shown is not None and not closing.grown_since(shown)

@@ -98,7 +98,7 @@ def changes(
             app.say_where(emergency=emergency, mends_settings=mends_settings)
             if arguments.get("dry_run"):
                 return function(app, **arguments)
-            with app.journaled(emergency=emergency):
+            with app.act.journaled(emergency=emergency):
                 return function(app, **arguments)
 
         decorated: Callable[..., R] = call

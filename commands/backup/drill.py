@@ -38,4 +38,4 @@ def command(app: App, which: str) -> int:
       v6 backup drill
       v6 backup drill backup_20261124_163000
     """
-    return app.rehearse(restore_drill.NAME, which)
+    return app.restores.rehearse(restore_drill.NAME, which)

@@ -53,9 +53,9 @@ def command(app: App, reason: str, yes: bool, account: str, keep_orders: bool, k
     """
     wish = Wish(reason, account, keep_orders, keep_dashboard, close_all)
     wish.check()
-    latched = shutdown.halt_first(app.home, wish, app.operator, app.silence)
+    latched = shutdown.halt_first(app.home, wish, app.operator, app.halts.silence)
     app.output.note(halt.said(latch.read(app.home)))
-    with app.journaled(emergency=True):
+    with app.act.journaled(emergency=True):
         app.say_where(emergency=True)
         under_way = app.emergencies.shutdown(latched, wish)
         app.emergencies.show_at_stake(under_way, yes=yes)

@@ -274,9 +274,9 @@ def test_what_a_gateway_without_ib_remembers_is_not_taken_for_ib_s_word(stage) -
     async def act(stage) -> None:
         app = App()
         app.home = stage.home
-        assert await app.working_orders() == []
+        assert await app.halts.working_orders() == []
         stage.gateway.faults.set("link-lost")
-        for look in (app.working_orders, app.seen_at_gateway, lambda: account.from_gateway(app.gateway)):
+        for look in (app.halts.working_orders, app.seen_at_gateway, lambda: account.from_gateway(app.gateway)):
             with pytest.raises(GatewayUnavailable, match="lost its connection to IB"):
                 await look()
 

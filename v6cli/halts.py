@@ -1,0 +1,62 @@
+"""Halting trading and resuming it, as their commands tell it, over what the App wires."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from v6cli.app import App
+    from v6cli.latch import Latch
+    from v6cli.models import WorkingOrder
+
+
+class Halts:
+    """What goes with a halt of the home of an App, and with its end."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def silence(self) -> str:
+        """End everything of this home that sends orders; what came of it, in words. For a halt that cannot be recorded."""
+        from v6cli.runbook import senders
+
+        return senders.said(senders.silence(self._app.home, self._app.services_in_need()))
+
+    async def working_orders(self) -> Sequence[WorkingOrder]:
+        """The orders of every client that work at the gateway now. Raises GatewayUnavailable."""
+        from v6cli.runbook import orders
+
+        return await orders.listed(self._app.gateway)
+
+    def show_still_working(self) -> None:
+        """Show the orders that work at the gateway, or say why that is unknown; within two seconds."""
+        from v6cli.runbook import halt
+
+        found = self._app.run(halt.still_working(self.working_orders))
+        if isinstance(found, str):
+            self._app.output.note(f"what still works at the gateway is UNKNOWN: {found}")
+        else:
+            self._app.output.show(halt.orders(found))
+
+    def show_before_resuming(self, latch: Latch) -> None:
+        """Show why trading is not active, what is recorded since, and which services do not run."""
+        from v6cli.lake import reader
+        from v6cli.runbook import halt, resumption
+
+        self._app.output.show(halt.table(latch))
+        if at := resumption.since(latch):
+            self._app.output.show(resumption.table(self._app.state, lambda then: reader.positions(self._app.home.lake, then), at))
+        states = self._app.services.status()
+        self._app.output.note(resumption.said_of_services(resumption.stopped(states), of=len(states)))
+
+    def start_what_is_stopped(self) -> None:
+        """Start the services that do not run, in dependency order, and see that all of them do. Raises ServiceUnavailable."""
+        from v6cli.runbook import resumption, services
+
+        if names := resumption.stopped(self._app.services.status()):
+            with self._app.output.live("services start") as report:
+                self._app.services.start(names, report)
+        states = self._app.services.status()
+        self._app.output.show(services.table(states))
+        resumption.check_running(states)
