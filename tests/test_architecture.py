@@ -13,6 +13,7 @@ GROUND = [
     {"errors", "models"},
     {"clock"},
     {"home", "files", "secrets", "results", "pricing", "events", "resets"},
+    {"settings_sense"},
     {"settings", "locks", "control", "procedure", "logs", "sessions", "owner"},
     {"latch"},
     {"permits"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,14 @@ def test_a_refusal_names_file_key_value_and_what_is_allowed(demo_home: Home, cas
         settings.load(own(demo_home, text))
     said = refusal.value.message
     assert str(demo_home.settings_file) in said and all(word in said for word in words), said
+
+
+def test_the_line_that_validates_a_mended_file_can_be_typed(folder: Path) -> None:
+    home = own(new_home.make(folder / "my home", "demo", port=4002), "profile = = 1")
+    with pytest.raises(BadConfiguration) as refusal:
+        settings.load(home)
+    line = (refusal.value.next_step or "").partition("then: v6 ")[2]
+    assert shlex.split(line) == ["--home", str(home), "config", "validate"]
     assert refusal.value.exit_code == 78
 
 

@@ -7,21 +7,20 @@ account come from the home's file alone, so that no exported variable can point 
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from v6cli import clock, resets
+from v6cli import clock, settings_sense
 from v6cli.errors import BadConfiguration, CannotWrite, UsageError
 from v6cli.files import write_durably
 from v6cli.home import MARKER, Home
+from v6cli.settings_sense import Layers, Values
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -179,9 +178,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     backup: Backups = Backups()
 
 
-Values = dict[str, Any]
-
-
 class Loaded(Struct, frozen=True):
     """Settings with, for each dotted key, its value and the layer that set it."""
 
@@ -229,7 +225,7 @@ def builtin(profile: str = "paper", account: str = "") -> Settings:
 
 def all_keys() -> list[str]:
     """Every dotted key there is."""
-    return list(_flatten(read_file(PACKAGED / "default.toml")))
+    return list(settings_sense.flat(read_file(PACKAGED / "default.toml")))
 
 
 def choices(key: str) -> list[str]:
@@ -267,7 +263,7 @@ def edited(home: Home, key: str, value: str) -> Edit:
 
     import tomlkit
 
-    known = _flatten(read_file(PACKAGED / "default.toml"))
+    known = settings_sense.flat(read_file(PACKAGED / "default.toml"))
     if key not in known:
         near = difflib.get_close_matches(key, known, n=3)
         raise UsageError(
@@ -345,7 +341,7 @@ def fresh(home: Home, in_force: Settings, log: Logger) -> Settings:
 def start_clock(settings: Settings) -> None:
     """Let home time run as the settings say."""
     own = settings.clock
-    clock.start(own.rate, _moment(own.origin), _moment(own.since))
+    clock.start(own.rate, settings_sense.moment(own.origin), settings_sense.moment(own.since))
 
 
 def read_file(path: Path) -> Values:
@@ -368,7 +364,8 @@ def _parse(text: str, path: Path) -> Values:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise BadConfiguration(
-            f"{path} is not valid TOML: {error}", next_step=f"mend that line, then: v6 --home {path.parent.parent} config validate"
+            f"{path} is not valid TOML: {error}",
+            next_step=f"mend that line, then: v6 --home {shlex.quote(str(path.parent.parent))} config validate",
         ) from error
 
 
@@ -387,15 +384,15 @@ def _combine(own: Values, own_name: str, variables: Mapping[str, str]) -> Loaded
     for name, text in variables.items():
         key = _key_of_variable(name, values)
         _refuse_other_pin(key, text, pinned, f"${name}", own_name)
-        _put(values, key, _typed(text, _get(values, key)))
+        _put(values, key, _typed(text, settings_sense.flat(values)[key]))
         sources[key] = f"${name}"
     try:
         settings = msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:
-        raise _explained(error, values, sources, own_name) from None
+        raise settings_sense.explained(error, Layers(values, sources, own_name), choices) from None
     # Where the account is to be put is the home's file, whatever a variable repeats.
-    _check_sense(settings, _flatten(values), sources | {"account": own_name}, own_name)
-    return Loaded(settings, _flatten(values), sources)
+    settings_sense.check(settings, Layers(values, sources | {"account": own_name}, own_name))
+    return Loaded(settings, settings_sense.flat(values), sources)
 
 
 def _lay_over(values: Values, sources: dict[str, str], layer: Values, name: str, prefix: str = "") -> None:
@@ -415,7 +412,7 @@ def _from_environment() -> dict[str, str]:
 
 def _key_of_variable(name: str, values: Values) -> str:
     wanted = name.removeprefix("V6_").lower()
-    for key in _flatten(values):
+    for key in settings_sense.flat(values):
         if key.replace(".", "_") == wanted:
             return key
     raise BadConfiguration(f"${name} is no setting of v6", next_step="unset it; v6 config show lists every setting")
@@ -436,145 +433,6 @@ def _typed(text: str, like: object) -> object:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _explained(error: msgspec.ValidationError, values: Values, sources: dict[str, str], own_name: str) -> BadConfiguration:
-    match = re.match(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>[^`]*)`)?$", str(error), re.DOTALL)
-    assert match  # the pattern matches any text
-    path, what = match["path"] or "", match["what"]
-    if unknown := re.search(r"Object contains unknown field `(?P<field>[^`]*)`", what):
-        key = ".".join(filter(None, (path, unknown["field"])))
-        place = _get(values, path) if path else values
-        siblings = sorted(set(place) - {unknown["field"]}) if isinstance(place, dict) else []
-        return BadConfiguration(
-            f"{_source_of(key, sources, own_name)}: {key} is no setting; there are: {', '.join(siblings)}",
-            next_step=f"remove or correct {key}",
-        )
-    allowed = _allowed(path, what)
-    source = _source_of(path, sources, own_name)
-    return BadConfiguration(f"{source}: {path} = {_get(values, path)!r} cannot be used: expected {allowed}", next_step=_mend(path, source))
-
-
-def _allowed(path: str, what: str) -> str:
-    """What msgspec expected, in words."""
-    if path == "account":
-        return "an id like U1234567, or DU1234567 on paper"
-    if what.startswith("Invalid enum value"):
-        return " or ".join(choices(path))
-    return what.removeprefix("Expected ").replace("`", "")
-
-
-def _source_of(key: str, sources: Mapping[str, str], own_name: str) -> str:
-    return sources.get(key) or next((source for name, source in sources.items() if name.startswith(key + ".")), own_name)
-
-
-def _check_sense(settings: Settings, values: Values, sources: Mapping[str, str], own_name: str) -> None:
-    """What no single value shows: settings that exclude each other. Raises BadConfiguration naming each with its source."""
-    for wrong, keys, why in _senseless(settings):
-        if wrong:
-            raise _refused(keys, why, values, sources, own_name)
-
-
-def _senseless(settings: Settings) -> Iterator[tuple[bool, Sequence[str], str]]:
-    profile, account, own = settings.profile, settings.account, settings.gateway
-    paper = account.startswith("D")
-    in_earnest = profile != "demo"
-    yield profile == "live" and not account, ("account",), "a live home pins its account id; allowed is an id like U1234567"
-    yield (
-        profile == "live" and paper,
-        ("account",),
-        "a live home cannot have a paper account; allowed is an id that does not begin with D",
-    )
-    yield (
-        profile != "live" and bool(account) and not paper,
-        ("account",),
-        f"a {profile} home needs a paper account; allowed is an id that begins with D",
-    )
-    healthy, degraded = settings.sync.healthy, settings.sync.degraded
-    yield degraded <= healthy, ("sync.healthy", "sync.degraded"), f"degraded must be longer than healthy; allowed is more than {healthy:g}"
-    real = "time is real in every profile but demo; allowed is"
-    yield in_earnest and settings.clock.rate != 1, ("clock.rate",), f"{real} 1.0"
-    own_clock = settings.clock
-    yield (
-        own_clock.rate != 1 and not (own_clock.origin and own_clock.since),
-        ("clock.rate", "clock.origin", "clock.since"),
-        "at another rate home time must have begun somewhere; set origin and since first",
-    )
-    for key, text in (("clock.origin", settings.clock.origin), ("clock.since", settings.clock.since)):
-        yield in_earnest and bool(text), (key,), f"{real} an empty text"
-        yield not _is_moment(text), (key,), "no moment; allowed is 2026-11-24T09:30:00-05:00, with its offset"
-    yield in_earnest and own.simulated, ("gateway.simulated",), "only a demo home runs a simulated gateway; allowed is false"
-    for key, name in (("gateway.time_zone", own.time_zone), ("gateway.reset_time_zone", own.reset_time_zone)):
-        yield not clock.is_zone(name), (key,), "no time zone; allowed is a name like America/New_York"
-    yield from (
-        (True, ("gateway.resets",), f"{text!r}: {problem}; allowed is 'Sat 23:00 - Sun 03:00', or '00:15 - 01:45' for every day")
-        for text in own.resets
-        if (problem := _problem_of_reset(text))
-    )
-    messages = settings.messages
-    total = messages.trading + messages.sync + messages.closing + 2 * messages.look
-    keys = [f"messages.{name}" for name in messages.__struct_fields__ if name != "cancel"]
-    yield total > 45, keys, f"they add up to {total} a second (two looks counted, cancel apart); allowed is 45"
-    yield messages.cancel > 5, ("messages.cancel",), "the gateway takes 50 a second, 45 of which are shared out; allowed is 5"
-    lines = settings.lines
-    total = lines.trading + lines.sync + 2 * lines.look
-    keys = [f"lines.{name}" for name in lines.__struct_fields__]
-    yield total > 100, keys, f"they add up to {total} (two looks counted); allowed is 100"
-
-
-def _refused(keys: Sequence[str], why: str, values: Values, sources: Mapping[str, str], own_name: str) -> BadConfiguration:
-    """Each setting with who set it, the nearest first: what a variable says is more likely meant to be changed than a default."""
-    by_source: dict[str, list[str]] = {}
-    for key in keys:
-        by_source.setdefault(_source_of(key, sources, own_name), []).append(key)
-    nearest = sorted(by_source, key=lambda source: (not source.startswith("$"), source != own_name))
-    said = "; ".join(f"{source}: {', '.join(f'{key} = {values[key]!r}' for key in by_source[source])}" for source in nearest)
-    return BadConfiguration(f"{said}: {why}", next_step=_mend(by_source[nearest[0]][0], nearest[0]))
-
-
-def _mend(key: str, source: str) -> str:
-    return f"correct or unset {source[1:]}" if source.startswith("$") else f"v6 config set {key} VALUE, or edit the file"
-
-
-def _is_moment(text: str) -> bool:
-    try:
-        _moment(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _problem_of_reset(text: str) -> str:
-    try:
-        resets.parse(text)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def _moment(text: str) -> datetime | None:
-    if not text:
-        return None
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("no offset")
-    return moment
-
-
-def _flatten(values: Values, prefix: str = "") -> Values:
-    flat: Values = {}
-    for key, value in values.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
-
-
-def _get(values: Values, key: str) -> Any:
-    place: Any = values
-    for part in key.split("."):
-        if not isinstance(place, dict) or part not in place:
-            return None
-        place = place[part]
-    return place
 
 
 def _put(values: Values, key: str, value: object) -> None:
