@@ -114,8 +114,11 @@ class Market:
 
     def _work_out(self, contracts: Sequence[Contract], moments: Floats) -> Values:
         count = max(len(contracts), len(moments))
-        moments = np.broadcast_to(moments, (count,))
-        spot = self._spots(contracts, moments)
+        # Most contracts are looked at as of one moment, and every path is walked once for it.
+        unique, places = np.unique(moments, return_inverse=True)
+        places = np.broadcast_to(places, (count,))
+        moments = unique[places]
+        spot = self._spots(contracts, unique, places)
         options = np.array([contract.is_option for contract in contracts])
         if not options.any():
             nothing = np.full(count, np.nan)
@@ -128,7 +131,7 @@ class Market:
         years = np.maximum((expiries - moments) / _SECONDS_PER_YEAR, 0.0)
         years = np.where(np.isfinite(years), years, 0.0)
         # Fear moves every volatility together: all follow the VIX.
-        fear = self.path("VIX", moments) / self.listings["VIX"].price
+        fear = self.path("VIX", unique)[places] / self.listings["VIX"].price
         level = np.array([listing.volatility for listing in listings]) * fear
         depth = _depth(spot, strikes, years, level, dividends)
         volatility = surface(level, years, depth)
@@ -170,17 +173,11 @@ class Market:
         when = {key: settles(self.exchange, contract).timestamp() if contract.is_option else np.inf for key, contract in known.items()}
         return np.array([when[contract.trading_class, contract.expiry] for contract in contracts])
 
-    def _spots(self, contracts: Sequence[Contract], moments: Floats) -> Floats:
+    def _spots(self, contracts: Sequence[Contract], moments: Floats, places: NDArray[np.intp]) -> Floats:
         if len(contracts) == 1:
-            return self.path(contracts[0].symbol, moments)
-        spots = np.empty(len(contracts))
-        symbols = np.array([contract.symbol for contract in contracts])
-        for symbol in dict.fromkeys(symbols.tolist()):
-            chosen = symbols == symbol
-            # Contracts of one symbol that stopped trading together share one price.
-            unique, back = np.unique(moments[chosen], return_inverse=True)
-            spots[chosen] = self.path(symbol, unique)[back]
-        return spots
+            return self.path(contracts[0].symbol, moments)[places]
+        paths = {symbol: self.path(symbol, moments) for symbol in dict.fromkeys(contract.symbol for contract in contracts)}
+        return np.array([paths[contract.symbol][place] for contract, place in zip(contracts, places.tolist(), strict=True)])
 
     def greeks(self, contracts: Sequence[Contract], values: Values, volatility: Floats) -> pricing.Greeks:
         """Greeks of options at ``volatility``, per share of their multiplier."""
