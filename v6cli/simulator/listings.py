@@ -6,6 +6,7 @@ another day and for another seed, and any id a client still remembers names its 
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import date, timedelta
 
@@ -122,6 +123,7 @@ def listed(listing: Listing) -> Contract:
     )
 
 
+@functools.lru_cache(maxsize=4096)  # orders and positions name the same few, over and over
 def option(trading_class: str, expiry: date, strike: float, right: str) -> Contract:
     """The contract of an option; KeyError for a class that is not listed."""
     family = OPTION_CLASSES[trading_class]

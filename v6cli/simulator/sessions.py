@@ -36,6 +36,7 @@ def weekdays(day: date) -> Hours | None:
     return Hours() if day.weekday() < 5 else None
 
 
+@functools.lru_cache(maxsize=1024)  # each quote and each step of the floor asks for the same few days
 def new_york_exchanges(day: date) -> Hours | None:
     """The sessions that the rest of v6 goes by; beyond the end of its calendar, weekdays."""
     try:
