@@ -65,6 +65,7 @@ class Process:
         self.threads: dict[Thread, None] = {}
         self.handlers: dict[int, Callable[[], object]] = {}  # of signals
         self._frozen: list[Any] = []
+        self._stack: Any = None
         self._loop: VirtualLoop = asyncio.get_running_loop()  # type: ignore[assignment]
         context = copy_context()
         context.run(_RUNNING.set, self)
@@ -137,12 +138,14 @@ class Process:
         from greenlet import getcurrent
 
         # Threads first: what they were begun in is left behind by them, not the other way round.
-        for frozen in dict.fromkeys([*self.threads, *self._frozen]):
+        stacks = dict.fromkeys([*self.threads, *self._frozen, self._stack])
+        for frozen in filter(None, stacks):  # None and a stack that has come to its end are both false
             frozen.parent = getcurrent()
             with contextlib.suppress(BaseException):
                 self.in_its_place(frozen.throw)
         self.threads.clear()
         self._frozen.clear()
+        self._stack = None
 
     def in_its_place(self, act: Callable[[], T]) -> T:
         """Do something as this process, dead or alive: what it opens meanwhile is this process's."""
@@ -164,9 +167,11 @@ class Process:
         self.open.close()
 
     def _run_so_that_it_can_stop(self, run: Callable[[], None]) -> None:
-        from greenlet import greenlet
+        if not self._stack:
+            from greenlet import greenlet
 
-        greenlet(run).switch()
+            self._stack = greenlet(_one_after_the_other)
+        self._stack.switch(run)
 
     def _freeze(self) -> None:
         """Leave the call stack as it is, for good."""
@@ -179,6 +184,18 @@ class Process:
         self._frozen.append(here)
         assert here.parent is not None
         here.parent.switch()
+
+
+def _one_after_the_other(run: Callable[[], None]) -> None:
+    """Each turn of a process on one call stack: a new one for each would cost more than most turns."""
+    from greenlet import getcurrent
+
+    here = getcurrent()
+    while True:
+        run()
+        del run  # or what it refers to would live on to the next turn
+        assert here.parent is not None
+        run = here.parent.switch()
 
 
 async def _run(main: Callable[[], Awaitable[object]]) -> object:
