@@ -142,7 +142,10 @@ def _arrays(*arguments: ArrayLike) -> tuple[Floats, ...]:
 
     *numbers, rate, dividend = arguments
     call = np.where(np.asarray(numbers[4], dtype=bool), 1.0, -1.0)
-    return tuple(np.broadcast_arrays(*(np.asarray(number, dtype=np.float64) for number in (*numbers[:4], call, rate, dividend))))
+    arrays = [np.asarray(number, dtype=np.float64) for number in (*numbers[:4], call, rate, dividend)]
+    shape = np.broadcast(*arrays).shape
+    # Most have it already, and to broadcast an array costs as much as to reckon with it.
+    return tuple(array if array.shape == shape else np.broadcast_to(array, shape) for array in arrays)
 
 
 def _moneyness(forward: Floats, discounted: Floats) -> Floats:
@@ -175,5 +178,5 @@ def _cumulative(x: Floats) -> Floats:
 
     # Options are priced a few at a time: one call of the C library for each costs less than a rational approximation of dozens of
     # array operations.
-    tails = np.frompyfunc(math.erfc, 1, 1)(x * -math.sqrt(0.5))
-    return 0.5 * np.asarray(tails, dtype=np.float64)
+    tails = [math.erfc(each) for each in (x * -math.sqrt(0.5)).ravel().tolist()]
+    return 0.5 * np.array(tails).reshape(x.shape)

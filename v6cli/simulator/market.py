@@ -115,8 +115,9 @@ class Market:
     def _work_out(self, contracts: Sequence[Contract], moments: Floats) -> Values:
         count = max(len(contracts), len(moments))
         # Most contracts are looked at as of one moment, and every path is walked once for it.
-        unique, places = np.unique(moments, return_inverse=True)
-        places = np.broadcast_to(places, (count,))
+        place_of = {moment: place for place, moment in enumerate(dict.fromkeys(moments.tolist()))}
+        places = np.broadcast_to([place_of[moment] for moment in moments.tolist()], (count,))
+        unique = np.array(list(place_of))
         moments = unique[places]
         spot = self._spots(contracts, unique, places)
         options = np.array([contract.is_option for contract in contracts])

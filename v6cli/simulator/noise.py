@@ -61,20 +61,21 @@ def walk(seed: int, moments: Floats) -> Floats:
 
 def _stands(seed: int, moment: float) -> float:
     """The same of one moment, to the last bit. Orders and quotes ask for no more, and arrays of one number cost ten times as much."""
+    phases = [moment / period for period in _PERIODS.tolist()]
+    steps = [math.floor(phase) for phase in phases]
     total = 0.0
-    for own, period, height in zip(_seeds(seed).tolist(), _PERIODS.tolist(), _HEIGHTS.tolist(), strict=True):
-        phase = moment / period
-        step = math.floor(phase)
+    for height, phase, step, (near, next_) in zip(_HEIGHTS.tolist(), phases, steps, _ends(seed, tuple(steps)), strict=True):
         part = phase - step
         part = part * part * (3 - 2 * part)
-        total += height * ((1 - part) * _scattered(own, step) + part * _scattered(own, step + 1))
+        total += height * ((1 - part) * near + part * next_)
     return total / _DAILY_DEVIATION
 
 
-@functools.lru_cache(maxsize=4096)  # even the quickest wave goes on to the same number for seconds
-def _scattered(seed: int, index: int) -> float:
-    """As ``scatter``, of one index."""
-    return float(scatter(seed, np.array([index]))[0])
+@functools.lru_cache(maxsize=1024)  # even the quickest wave is on its way to the same number for seconds
+def _ends(seed: int, steps: tuple[int, ...]) -> list[tuple[float, float]]:
+    """Between which two numbers each wave is."""
+    near = np.array(steps)
+    return list(zip(scatter(_seeds(seed), near).tolist(), scatter(_seeds(seed), near + 1).tolist(), strict=True))
 
 
 @functools.cache
