@@ -12,6 +12,7 @@ from v6cli.runbook import halt
 
 @options.command()
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept with the halt and shown until trading resumes.")
+@options.in_a_hurry
 def command(app: App, reason: str) -> None:
     """Halt trading: from now on nothing leaves for the gateway but cancels.
 
@@ -32,6 +33,7 @@ def command(app: App, reason: str) -> None:
     \b
     Examples:
       v6 halt
+      v6 halt spreads look wrong
       v6 halt --reason "spreads look wrong"
     """
     tightened = halt.tighten(app.home, TradingState.HALTED, reason, app.operator, app.halts.silence)

@@ -12,6 +12,7 @@ from v6cli.runbook import halt
 
 @options.command()
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept with it and shown until trading resumes.")
+@options.in_a_hurry
 def command(app: App, reason: str) -> None:
     """Allow closing orders only: no position is opened or enlarged any more.
 

@@ -190,6 +190,21 @@ def test_a_typo_gets_a_suggestion(v6) -> None:
     assert "See: v6 --help" in helped and "halt" not in helped
 
 
+def test_words_of_an_emergency_find_its_commands(v6) -> None:
+    assert "Did you mean halt or emergency shutdown?" in v6("stop", check=64).stderr
+    assert "Did you mean close-all?" in v6("flatten", check=64).stderr
+    assert "Did you mean shutdown?" in v6("emergency", "stop", check=64).stderr
+    for argv in (("halt", "--now"), ("emergency", "shutdown", "--force"), ("close-all", "SPY")):
+        assert v6(*argv, check=64).stderr.splitlines()[-1] == "NOTHING WAS HALTED; next: v6 halt"
+
+
+@pytest.mark.parametrize("argv", [("halt", "spreads", "look", "wrong"), ("reduce-only", "-y", "spreads look wrong")], ids=" ".join)
+def test_what_is_typed_in_a_hurry_halts_and_is_the_reason(v6, demo_home, argv: tuple[str, ...]) -> None:
+    v6("--home", demo_home, *argv, check=0)
+    stands = latch.read(demo_home)
+    assert stands.reason == "spreads look wrong" and stands.state is not latch.TradingState.ACTIVE
+
+
 def test_a_negative_number_taken_for_an_option_is_told_how_to_be_a_value(v6, demo_home) -> None:
     done = v6("--home", demo_home, "config", "set", "limits.delta", "-5", check=64)
     assert done.stderr.splitlines()[-1].startswith("next: v6 config set -- KEY VALUE ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from v6cli.errors import CannotWrite, Refused, V6Error
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 
 class Act:
-    """What this process does in the home of an App. ``entry`` is its entry in the journal, None where it has none."""
+    """What this process does in the home of an App. ``entry`` is its entry in the journal, None where it has none; ``words`` what was
+    typed, the command line of this process unless given.
+    """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, words: Sequence[str] | None = None) -> None:
         self.entry: Entry | None = None
         self._app = app
+        self._words = sys.argv[1:] if words is None else words
         self._entries = contextlib.ExitStack()  # the entry, once it could be written
         self._unwritten: Exception | None = None  # why it could not
         self._run: Run | None = None
@@ -35,6 +38,7 @@ class Act:
         from v6cli.state import journal
 
         owner.check_may_write(self._app.home)
+        self._app.output.acts = True
 
         with self._entries:
             try:
@@ -80,7 +84,7 @@ class Act:
     def _argv(self) -> list[str]:
         from v6cli.secrets import redact_words
 
-        return redact_words([word.encode("utf-8", "backslashreplace").decode() for word in sys.argv[1:]])
+        return redact_words([word.encode("utf-8", "backslashreplace").decode() for word in self._words])
 
     @contextlib.contextmanager
     def _entered(self, *, emergency: bool) -> Iterator[None]:

@@ -318,20 +318,40 @@ class App:
         return asyncio.run(work)
 
     def run_until_stopped(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """As ``run``; whoever asks the process to end, or closes its terminal, lets it tidy up as ^C does."""
+        """As ``run``; ^C, and whoever asks the process to end or closes its terminal, lets it tidy up, once: asking again does not cut
+        that short.
+        """
         import asyncio
         import signal
 
         async def stoppable() -> T:
             task = asyncio.ensure_future(work())
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            asked = False
+
+            def stop() -> None:
+                nonlocal asked
+                if asked:
+                    self.output.note("it is stopping: what it began is taken back first")
+                else:
+                    asked = True
+                    task.cancel()
+
+            loop = asyncio.get_running_loop()
+            hears_hang_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # else nohup, or ``outlive_terminal``
+            for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hears_hang_up else ())):
+                loop.add_signal_handler(number, stop)
             return await task
 
         try:
             return self.run(stoppable())
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
+
+    def outlive_terminal(self) -> None:
+        """From here on, a terminal that goes away ends nothing: half of what is begun would be worse than all of it."""
+        import signal
+
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def invoke(self, argv: Sequence[str]) -> int:
         """Run another v6 command in this home as a process of its own and return its exit code."""
@@ -429,9 +449,9 @@ class App:
                 self._guesses = True
 
     def finish(self) -> None:
-        """End the answer of a command that went well."""
-        if "output" in self.__dict__:
-            self.output.finish()
+        """End the answer of a command that went well. Raises OSError where a look could not be written."""
+        self.output.finish()
+        self.output.settle()
 
     def close(self) -> None:
         """Let go of what is open."""

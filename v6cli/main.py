@@ -17,11 +17,13 @@ import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
 from copy import copy  # noqa: E402
 from importlib import import_module  # noqa: E402
+from typing import TextIO, cast  # noqa: E402
 
 import click  # noqa: E402
 
 from v6cli import __version__  # noqa: E402
 from v6cli.app import App  # noqa: E402
+from v6cli.console.output import Aside, NobodyReads  # noqa: E402
 from v6cli.errors import CannotWrite, V6Error  # noqa: E402
 from v6cli.options import Shared  # noqa: E402
 
@@ -142,6 +144,14 @@ REGISTRY = (
 )
 
 
+#: What to suggest for words of an emergency that are near no command, or near a wrong one.
+MEANT = {
+    **dict.fromkeys(("stop", "kill", "panic", "freeze", "abort"), ("halt", "emergency shutdown", "shutdown")),
+    **dict.fromkeys(("flatten", "flat", "exit", "liquidate"), ("close-all",)),
+}
+HALTING = {"halt", "reduce-only", "emergency", "emergency-stop", "close-all"}  # commands that tighten the trading state before all else
+
+
 class LazyGroup(Shared, click.Group):
     """A group over registry entries; a command's module is imported when that command runs."""
 
@@ -185,8 +195,9 @@ class LazyGroup(Shared, click.Group):
         if name not in self.entries and not ctx.resilient_parsing and not name.startswith("-"):
             from difflib import get_close_matches
 
+            near = [line for line in MEANT.get(name, ()) if line.split()[0] in self.entries]
             # Who asks for help is not to be offered a halt.
-            near = [] if name == "help" else get_close_matches(name, self.entries, n=3, cutoff=0.5)
+            near = near or ([] if name == "help" else get_close_matches(name, self.entries, n=3, cutoff=0.5))
             hint = f" Did you mean {' or '.join(near)}?" if near else f" See: {ctx.command_path} --help"
             raise click.UsageError(f"there is no command {name!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
@@ -269,6 +280,7 @@ def _whole_streams() -> None:
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  it lives as long as the process
+    sys.stderr = cast("TextIO", Aside(sys.stderr))
     if isinstance(sys.stdout, io.TextIOWrapper):
         if sys.stdout.isatty():
             sys.stdout.reconfigure(errors="backslashreplace")
@@ -277,11 +289,13 @@ def _whole_streams() -> None:
 
 
 def _let_go_of_what_nobody_reads() -> None:
-    """A note that could not be written is still held, and trying again at exit would end in a code of Python's own (120)."""
-    try:
-        sys.stderr.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    """What could not be written is still held, and trying again at exit would end in a code of Python's own (120)."""
+    for stream, descriptor in ((sys.__stdout__, 1), (sys.__stderr__, 2)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def run(argv: list[str] | None = None) -> int:
@@ -291,7 +305,6 @@ def run(argv: list[str] | None = None) -> int:
     try:
         code = root.main(argv, prog_name="v6", standalone_mode=False, obj=app)
         app.finish()
-        sys.stdout.flush()
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.UsageError as error:
@@ -304,8 +317,8 @@ def run(argv: list[str] | None = None) -> int:
         return _fail(app, error.message, error.next_step, error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _fail(app, "interrupted", None, 130)
-    except BrokenPipeError:
-        return _closed_pipe()
+    except NobodyReads:
+        return 0
     except OSError as error:
         return _full(app, error) if error.errno in {errno.ENOSPC, errno.EDQUOT} else _bug(app, error)
     except Exception as error:  # noqa: BLE001  the boundary: a bug gets a place in the log and one line on the screen
@@ -325,6 +338,8 @@ def _usage(error: click.UsageError) -> int:
         print(f"next: {line} (behind -- a word that begins with - is a value)", file=sys.stderr)  # noqa: T201
     elif "--help" not in error.format_message():
         print(f"see: {path} --help", file=sys.stderr)  # noqa: T201
+    if path.split()[1:2] and path.split()[1] in HALTING:
+        print("NOTHING WAS HALTED; next: v6 halt", file=sys.stderr)  # noqa: T201
     return 64
 
 
@@ -348,15 +363,8 @@ def _way_out(app: App) -> str | None:
     return way_out(home.root) if home else None
 
 
-def _closed_pipe() -> int:
-    """The reader of our output went away (`| head`): not worth a word; stdout is pointed elsewhere so that exit does not complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
-
-
 def _full(app: App, error: OSError) -> int:
-    """A disk is full, be it the one that our output goes to, whose rest is let go so that exit does not complain."""
-    _closed_pipe()
+    """A disk is full, be it the one that our output goes to."""
     where = f" {error.filename}" if error.filename else ""
     return _fail(app, f"cannot write{where}: {error.strerror}", "free that disk: df -h shows which ones are full", 74)
 

@@ -137,6 +137,17 @@ def _typed(ctx: click.Context) -> set[str]:
     return {name for one in given for name in (one.opts if isinstance(one, click.Option) else [one.make_metavar(ctx).strip("[]")])}
 
 
+def in_a_hurry(function: Callable[..., R]) -> Callable[..., R]:
+    """Take what people type in a hurry: the reason without ``--reason``, and a ``--yes`` to a command that asks nothing."""
+
+    @functools.wraps(function)
+    def call(app: App, words: tuple[str, ...], reason: str, **arguments: Any) -> R:
+        return function(app, reason=reason or " ".join(words), **arguments)
+
+    words = click.argument("words", nargs=-1, metavar="[REASON]")
+    return words(click.option("-y", "--yes", is_flag=True, hidden=True, expose_value=False)(call))
+
+
 def closing(function: Callable[..., R]) -> Callable[..., R]:
     """The options of commands that close positions."""
     for option in reversed(

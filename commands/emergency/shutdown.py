@@ -52,9 +52,10 @@ def command(app: App, reason: str, yes: bool, account: str, keep_orders: bool, k
       v6 emergency-stop
     """
     wish = Wish(reason, account, keep_orders, keep_dashboard, close_all)
-    wish.check()
+    app.outlive_terminal()
     latched = shutdown.halt_first(app.home, wish, app.operator, app.halts.silence)
     app.output.note(halt.said(latch.read(app.home)))
+    wish.check()
     with app.act.journaled(emergency=True):
         app.say_where(emergency=True)
         under_way = app.emergencies.shutdown(latched, wish)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -89,14 +92,71 @@ def test_an_order_whose_cancel_nobody_answers_is_named(patient: Demo) -> None:
     act.wait_for(lambda: sent(patient))
     time.sleep(0.5)
     patient.v6("gateway", "fault", "stuck-cancelling", check=0)
-    code = act.interrupt(signal.SIGINT)
-    assert code == 75 and "these orders may still work" in act.said, (code, act.said)
+    act.process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    code = act.interrupt(signal.SIGINT)  # impatient, and no use: it would leave orders of which nobody speaks
+    assert code == 75 and "these orders may still work" in act.said and "Traceback" not in act.said, (code, act.said)
+    assert "it is stopping" in act.said
     named = re.findall(r"v6-\w+-\w+\.\d+", act.said.rpartition("may still work")[2])
     assert named and {row["reference"] for row in working(patient)} == set(named)
     patient.v6("gateway", "fault", "stuck-cancelling", "--clear", check=0)
     for key, value in (("closing.dwell", "0.4"), ("closing.percent", "1.0")):
         patient.v6("config", "set", key, value, check=0)
     patient.v6("close-all", "--symbol", "SPY", "--market", "--yes", check=0, timeout=200)
+
+
+def hung_up(demo: Demo, *argv: str, when: Callable[[], object]) -> int:
+    """Run it at a terminal that goes away; its exit code."""
+    master, slave = pty.openpty()
+    command = [sys.executable, "-P", "-m", "v6cli", "--home", str(demo.home), *argv]
+    around = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=around, start_new_session=True)
+    os.close(slave)
+    os.set_blocking(master, False)
+    deadline = time.monotonic() + 60
+    while not when():
+        assert process.poll() is None and time.monotonic() < deadline
+        with contextlib.suppress(BlockingIOError):
+            os.read(master, 65536)
+        time.sleep(0.02)
+    os.close(master)
+    process.send_signal(signal.SIGHUP)  # as the kernel does where it is the session's own terminal
+    return process.wait(60)
+
+
+def test_a_closing_whose_terminal_went_away_takes_its_orders_back(patient: Demo) -> None:
+    assert hung_up(patient, "close-all", "--yes", when=lambda: sent(patient) >= 3) == 130
+    assert working(patient) == [] and permits.standing(patient.home) == [] and senders.find(patient.home) == []
+    with open_read_only(patient.home) as state:
+        assert intents.unsettled(state) == []
+
+
+def test_a_shutdown_goes_on_without_its_terminal(closing_demo: Demo) -> None:
+    home = closing_demo.home
+    assert hung_up(closing_demo, "emergency", "shutdown", "--yes", when=lambda: latch.read(home).state is TradingState.HALTED) == 0
+    (record,) = [emergency_record.read(path) for path in home.logs.glob("emergency_*.json")]
+    assert record.outcome == "all proven" and len(record.steps) == 9
+
+
+def test_nobody_has_to_read_what_an_emergency_says(closing_demo: Demo) -> None:
+    v6 = shlex.join([sys.executable, "-P", "-m", "v6cli", "--home", str(closing_demo.home)])
+    around = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def typed(line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f"{v6} {line}"], env=around, capture_output=True, text=True, check=False, timeout=200
+        )
+
+    for read_by in ("| true", ">/dev/full", ">&-"):
+        done = typed(f"halt {read_by}")
+        assert done.returncode == 0 and "HALTED" in done.stderr, (read_by, done)
+    assert "the command goes on" in typed("halt >/dev/full").stderr
+    done = typed("close-all --symbol QQQ --market --yes >/dev/full")
+    assert done.returncode == 0 and not [name for name in closing_demo.held() if name.startswith("QQQ")], done
+    done = typed("emergency shutdown --close-all --yes | true")
+    assert done.returncode in {0, 75}, done  # a long that nobody bids for is left
+    closing_demo.v6("services", "start", check=0)
+    assert not [name for name, quantity in closing_demo.held().items() if quantity < 0]
 
 
 @pytest.mark.seeds(2, 12)

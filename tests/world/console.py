@@ -13,6 +13,7 @@ import click
 import click.globals
 
 from v6cli import events, logs
+from v6cli.act import Act
 from v6cli.app import App
 from v6cli.commands import close, close_all, halt, reduce_only
 from v6cli.commands.emergency import shutdown
@@ -95,11 +96,10 @@ class _App(App):
 
     def __init__(self, home: Home, own: Settings, machine: Machine, typed: Typed, answer: str | None) -> None:
         super().__init__()
-        self._typed = typed
-        self.__dict__.update(home=home, settings=own, services=machine, output=_Told(typed, answer))
+        self.__dict__.update(home=home, settings=own, services=machine, output=_Told(typed, answer), act=Act(self, typed.words))
 
-    def _argv(self) -> list[str]:
-        return list(self._typed.words)
+    def outlive_terminal(self) -> None:
+        """There is none."""
 
 
 class Console:

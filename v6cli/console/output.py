@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from v6cli.errors import Refused, UsageError
 
@@ -15,11 +16,36 @@ if TYPE_CHECKING:
     from v6cli.results import Result
 
 
+class Aside:
+    """stderr. That nobody can read it any more, as after a hang-up, or that its disk is full, stops nothing that v6 is about to do."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+
+class NobodyReads(Exception):
+    """Whoever read stdout went away, and nothing else is to be done than to write there."""
+
+
 class Output:
     """The terminal as a command sees it.
 
     ``format`` is what was asked for with ``-o``; without it a terminal gets tables and a pipe plain text. Colour goes to
     terminals alone, and to none where NO_COLOR is set.
+
+    ``acts`` is set once the command changes something: from then on nothing is stopped by what can be read no more.
     """
 
     def __init__(self, format: str | None, *, color: bool, quiet: bool, verbose: bool) -> None:
@@ -27,8 +53,9 @@ class Output:
         self.color = color and not os.environ.get("NO_COLOR")
         self.quiet = quiet
         self.verbose = verbose
-        self._live = False
+        self.acts = False
         self._answered = False
+        self._lost = False  # whether stdout can be written no more
         self._lines: list[str] = []
 
     @property
@@ -51,21 +78,43 @@ class Output:
         from v6cli.console import tables
 
         self._answered = True
-        tables.draw(result, self.format, color=self.color, width=self.width)
+        self._write(lambda: tables.draw(result, self.format, color=self.color, width=self.width))
 
     def again(self, result: Result) -> None:
         """Show an answer in place of the last one: the screen is cleared on a terminal, never in a pipe."""
         if sys.stdout.isatty():
-            print("\033[H\033[2J", end="")  # noqa: T201
+            self._write(lambda: print("\033[H\033[2J", end=""))  # noqa: T201
         self.show(result)
-        sys.stdout.flush()
+        self.settle()
+        if self._lost:
+            raise NobodyReads
 
     def text(self, text: str) -> None:
         """One line of data that is no table, such as a path. As JSON the lines are one answer of their own: see ``finish``."""
         if self.format == "json":
             self._lines.append(text)
         else:
-            print(text)  # noqa: T201
+            self._write(lambda: print(text))  # noqa: T201
+            if self._lost and not self.acts:
+                raise NobodyReads
+
+    def settle(self) -> None:
+        """Bring everything to whoever reads stdout. Raises OSError as ``show`` does."""
+        self._write(sys.stdout.flush)
+
+    def _write(self, write: Callable[[], object]) -> None:
+        """Write to stdout, which from the first failure on is nowhere. A full disk stops a look (OSError); nothing stops an act."""
+        try:
+            write()
+            if self.acts:
+                sys.stdout.flush()  # what an act says is to be seen before it goes on, or known not to be
+        except OSError as error:
+            self._lost = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if self.acts:
+                self.note(f"what is shown can be read no more ({error.strerror}); the command goes on")
+            elif error.errno not in {errno.EPIPE, errno.EIO}:
+                raise
 
     def finish(self) -> None:
         """End an answer as JSON: what was said in lines is it where nothing else is, and stands beside it otherwise."""
@@ -134,7 +183,13 @@ class Output:
 
         def ask(question: str) -> str:
             print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
-            return sys.stdin.readline().strip()
+            try:
+                return sys.stdin.readline().strip()
+            except OSError:
+                return ""  # nobody sits there any more
+            except KeyboardInterrupt:
+                _aside("")
+                return ""  # a no, of which the command says what it leaves
 
         return ask
 
@@ -145,6 +200,4 @@ class Output:
 
 
 def _aside(text: str) -> None:
-    """One line on stderr. That nobody can read it, or that its disk is full, stops nothing that v6 is about to do."""
-    with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
