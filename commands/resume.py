@@ -32,7 +32,7 @@ def command(app: App, reason: str, to: str, start: bool, yes: bool) -> None:
 
     \b
     Exit codes: 0; 64 no reason given; 69 a service did not start;
-    74 cannot write; 77 not confirmed.
+    74 cannot write; 77 not confirmed, or --start while a closing runs.
 
     \b
     Examples:
@@ -41,6 +41,8 @@ def command(app: App, reason: str, to: str, start: bool, yes: bool) -> None:
       v6 resume --to reducing --reason "exits only until the close" --yes
     """
     halt.check_reason(reason)
+    if start:
+        app.halts.check_nothing_closes()
     seen = latch.read(app.home)
     halt.check_loosens(seen, TradingState(to.upper()))
     app.halts.show_before_resuming(seen)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from v6cli import latch
+from v6cli import latch, permits
 from v6cli.app import App
 from v6cli.errors import CannotWrite, Refused
 from v6cli.home import Home
@@ -63,6 +63,13 @@ def test_a_file_is_a_halt_whatever_it_says(demo_home: Home, content: bytes) -> N
     seen = latch.read(demo_home)
     assert seen.state is HALTED and seen.reason
     assert latch.resume(demo_home, seen, ACTIVE, "fine", "ann").state is ACTIVE
+
+
+def test_a_pipe_in_the_latch_keeps_nobody_waiting(v6, demo_home: Home) -> None:
+    for name in ("halt-x", "permit-x"):
+        os.mkfifo(demo_home.latch / name)
+    v6("--home", demo_home, "trading-state", timeout=20)
+    assert latch.read(demo_home).state is TradingState.HALTED and permits.standing(demo_home) == []
 
 
 def test_a_folder_in_place_of_a_mark_is_a_halt_that_goes_once_it_is_empty(demo_home: Home) -> None:
@@ -148,14 +155,14 @@ def test_two_halts_that_both_find_the_latch_missing_both_stand(demo_home: Home, 
 def test_a_mark_that_goes_while_it_is_read_was_a_halt_without_a_time(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     made = demo_home.latch / "halt"
     made.write_text("by hand")
-    really_read = Path.read_bytes
+    really_read = latch.read_small
 
     def read_and_remove(path: Path) -> bytes:
         content = really_read(path)
         path.unlink()
         return content
 
-    monkeypatch.setattr(Path, "read_bytes", read_and_remove)
+    monkeypatch.setattr(latch, "read_small", read_and_remove)
     seen = latch.read(demo_home)
     assert (seen.state, seen.reason, seen.marks[0].at) == (HALTED, "by hand", None)
 

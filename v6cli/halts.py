@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from v6cli.errors import Refused
+
 if TYPE_CHECKING:
     from v6cli.app import App
     from v6cli.latch import Latch
@@ -41,14 +43,24 @@ class Halts:
 
     def show_before_resuming(self, latch: Latch) -> None:
         """Show why trading is not active, what is recorded since, and which services do not run."""
+        from v6cli import permits
         from v6cli.lake import reader
         from v6cli.runbook import halt, resumption
 
         self._app.output.show(halt.table(latch))
+        for permit in permits.standing(self._app.home):
+            self._app.output.note(f"{permit.what} runs, and goes on closing whatever you answer")
         if at := resumption.since(latch):
             self._app.output.show(resumption.table(self._app.state, lambda then: reader.positions(self._app.home.lake, then), at))
         states = self._app.services.status()
         self._app.output.note(resumption.said_of_services(resumption.stopped(states), of=len(states)))
+
+    def check_nothing_closes(self) -> None:
+        """Raise Refused while a closing runs: v6-trading, which it has ended, must not be started beside it."""
+        from v6cli import permits
+
+        if standing := permits.standing(self._app.home):
+            raise Refused(f"{standing[0].what} runs: no service is started beside it", next_step="wait for it to end, or ^C it")
 
     def start_what_is_stopped(self) -> None:
         """Start the services that do not run, in dependency order, and see that all of them do. Raises ServiceUnavailable."""

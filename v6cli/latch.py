@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from v6cli import clock
 from v6cli.errors import CannotWrite, Refused
-from v6cli.files import FILE_MODE, FOLDER_MODE, private_folder, reserve, sync_folder
+from v6cli.files import FILE_MODE, FOLDER_MODE, private_folder, read_small, reserve, sync_folder
 from v6cli.home import Home
 
 BY_HAND = "log out of the account in TWS, or stop the gateway: nothing else keeps orders from leaving"
@@ -201,7 +201,7 @@ def _mark(path: Path, state: TradingState) -> Mark:
     import msgspec
 
     try:
-        content = path.read_bytes()
+        content = read_small(path)
         written = msgspec.json.decode(content, type=_Written)
         # A time without a zone was typed by hand: it says nothing certain.
         return Mark(path.name, state, one_line(written.reason), one_line(written.who), written.at if written.at.tzinfo else _touched(path))

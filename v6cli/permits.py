@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from v6cli import locks
 from v6cli.errors import CannotWrite
-from v6cli.files import FILE_MODE, sync_folder
+from v6cli.files import FILE_MODE, read_small, sync_folder
 from v6cli.home import Home
 from v6cli.latch import Latch, Mark, TradingState
 
@@ -89,6 +89,6 @@ def _written(home: Home, run: str) -> Permit | None:
     import msgspec
 
     try:
-        return msgspec.json.decode((home.latch / f"{PREFIX}{run}").read_bytes(), type=Permit)
+        return msgspec.json.decode(read_small(home.latch / f"{PREFIX}{run}"), type=Permit)
     except (OSError, msgspec.MsgspecError):
         return None  # half written, or no permit at all: it permits nothing

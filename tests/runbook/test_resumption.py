@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from v6cli import clock, latch
+from v6cli import clock, latch, locks, permits
 from v6cli.errors import BadInput
 from v6cli.home import Home
 from v6cli.install import new_home
@@ -104,7 +104,7 @@ def test_it_starts_what_is_stopped_and_says_so(v6, folder: Path) -> None:
         demo.v6("demo", home.root, check=0)
         demo.v6("emergency", "shutdown", "--yes", check=0)
         asked = demo.v6("resume", "--reason", "x", "--start", check=77)
-        assert "emergency shutdown" in asked.stdout and "unchanged" not in asked.stdout
+        assert "emergency shutdown" in asked.stdout
         assert "not running: v6-trading, v6-position-sync" in asked.stderr
         done = demo.v6("resume", "--reason", "x", "--start", "--yes", "-o", "json", check=0)
         rows = _last(done.stdout)["rows"]
@@ -147,3 +147,17 @@ def test_on_a_full_disk_the_way_out_is_named(v6, folder: Path, argv: tuple[str, 
         assert latch.read(home).state is TradingState.HALTED
     finally:
         subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_nothing_is_started_beside_a_closing(v6, demo_home: Home) -> None:
+    latch.tighten(demo_home, TradingState.HALTED, "storm", "ann")
+    with open_state(demo_home):
+        pass
+    run = locks.begin_run(demo_home, "v6 close-all")
+    try:
+        permits.grant(demo_home, run.identity, "v6 close-all", latch.read(demo_home).marks)
+        refused = v6("--home", demo_home, "resume", "--reason", "x", "--yes", "--start", check=77)
+        assert "v6 close-all runs" in refused.stderr and latch.read(demo_home).state is TradingState.HALTED
+        assert "v6 close-all runs, and goes on closing" in v6("--home", demo_home, "resume", "--reason", "x", "--yes", check=0).stderr
+    finally:
+        run.end()
