@@ -26,15 +26,16 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
     damaged state file), none is sent: the ones to type into TWS are shown.
 
     \b
-    Exit codes: 0 closed; 65 nothing fits; 69 no gateway; 74 cannot write;
-    75 something is left or unknown; 77 declined, halted, or another closing runs.
+    Exit codes: 0 closed; 64 empty name; 65 nothing fits; 69 no gateway;
+    74 cannot write; 75 something is left or unknown; 77 declined, halted, or
+    another closing runs.
 
     \b
     Examples:
       v6 close SPY --dry-run
       v6 close 756733 --yes
     """
-    wish = close_wish.wish(app.settings.closing, "v6 close", position=position, **how)
+    wish = close_wish.wish_for_position(app.settings.closing, position, **how)
     if dry_run:
         app.emergencies.show_plan(app.emergencies.closing(wish))
         return

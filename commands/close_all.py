@@ -13,10 +13,10 @@ from v6cli.runbook import close_all, close_wish, halt
 
 
 @options.command()
-@click.option("--symbol", default="", metavar="SYMBOL", help="Positions of this symbol alone.")
-@click.option("--strategy", default="", metavar="NAME", help="Strategies whose name has this in it, such as condor.")
+@click.option("--symbol", metavar="SYMBOL", help="Positions of this symbol alone.")
+@click.option("--strategy", metavar="NAME", help="Strategies whose name has this in it, such as condor.")
 @options.closing
-def command(app: App, symbol: str, strategy: str, account: str, yes: bool, dry_run: bool, **how: Any) -> None:
+def command(app: App, symbol: str | None, strategy: str | None, account: str, yes: bool, dry_run: bool, **how: Any) -> None:
     """Close every position, and prove that nothing is left.
 
     When to use: when everything has to go, or the bot cannot close by itself. Combos go first, at prices that walk from the middle of the
@@ -35,8 +35,9 @@ def command(app: App, symbol: str, strategy: str, account: str, yes: bool, dry_r
     into TWS are shown; exit 74. A damaged state file is moved aside by itself.
 
     \b
-    Exit codes: 0 flat; 65 nothing fits; 69 no gateway; 74 cannot write;
-    75 something is left or unknown; 77 declined, or another closing runs.
+    Exit codes: 0 flat; 64 empty name; 65 nothing fits; 69 no gateway;
+    74 cannot write; 75 something is left or unknown; 77 declined, or another
+    closing runs.
 
     \b
     Examples:
@@ -44,7 +45,7 @@ def command(app: App, symbol: str, strategy: str, account: str, yes: bool, dry_r
       v6 close-all --symbol SPY --yes
       v6 close-all --market --yes --account U1234567
     """
-    wish = close_wish.wish(app.settings_in_need.closing, "v6 close-all", symbol=symbol, strategy=strategy, **how)
+    wish = close_wish.wish_for_all(app.settings_in_need.closing, symbol=symbol, strategy=strategy, **how)
     if dry_run:
         app.emergencies.show_plan(app.emergencies.closing(wish))
         return

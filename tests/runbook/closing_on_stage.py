@@ -17,5 +17,5 @@ def closing_of(stage: Any, position: str = "", dwell: float = 0.2) -> CloseAll:
     own = stage.settings
     quick = msgspec.structs.replace(own.closing, dwell=dwell, steps=1, percent=1.0, lag=1.0)
     stage.settings = msgspec.structs.replace(own, closing=quick, messages=msgspec.structs.replace(own.messages, closing=40))
-    wish = close_wish.wish(quick, "v6 close" if position else "v6 close-all", position=position, **HOW)
+    wish = close_wish.wish_for_position(quick, position, **HOW) if position else close_wish.wish_for_all(quick, **HOW)
     return CloseAll(stage.home, stage.settings, stage.state, wish, "run", stage.as_client)

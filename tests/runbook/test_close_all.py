@@ -19,6 +19,7 @@ from v6cli.runbook import close_all, close_wish
 from v6cli.settings import builtin
 from v6cli.state import intents, runs
 from v6cli.state.database import open_read_only
+from v6cli.trading.parts import Part
 
 from ..conftest import Demo
 from .closing_on_stage import closing_of
@@ -78,7 +79,22 @@ def test_one_thing_is_closed_and_then_everything(closing_demo: Demo) -> None:
 def test_what_makes_no_sense_is_refused(options: dict[str, Any], says: str) -> None:
     given: dict[str, Any] = {"cap": None, "market": False, "queue": False, "timeout": None, "limits": ()}
     with pytest.raises(BadInput, match=says):
-        close_wish.wish(builtin().closing, "v6 close-all", **(given | options))
+        close_wish.wish_for_all(builtin().closing, **(given | options))
+
+
+@pytest.mark.parametrize("argv", [("close", ""), ("close", "  "), ("close-all", "--symbol", ""), ("close-all", "--strategy", " ")])
+def test_an_empty_name_is_no_wish_for_everything(demo: Demo, argv: tuple[str, ...]) -> None:
+    """As a shell variable that is not set leaves it."""
+    done = demo.v6(*argv, "--yes", check=64)
+    assert "is empty: nothing was closed" in done.stderr and state_of(demo.home) is TradingState.ACTIVE
+    demo.v6(*argv, "--dry-run", check=64)
+
+
+def test_a_wish_that_names_nothing_is_for_nothing() -> None:
+    how = close_wish.wish_for_everything(builtin().closing).how
+    part = Part("SPY", "stock", ())
+    assert not close_wish.Wish("v6 close", how).chooses(part) and not close_wish.Wish("v6 close", how).everything
+    assert close_wish.wish_for_everything(builtin().closing).chooses(part)
 
 
 def test_broken_settings_keep_nobody_from_closing(demo: Demo) -> None:
@@ -133,8 +149,7 @@ def test_whatever_stops_it_orders_that_may_work_are_named(stage: Any, error: Bas
         yield
 
     async def act(prepared: Any) -> None:
-        given: dict[str, Any] = {"cap": None, "market": False, "queue": False, "timeout": None, "limits": ()}
-        wish = close_wish.wish(prepared.settings.closing, "v6 close-all", **given)
+        wish = close_wish.wish_for_everything(prepared.settings.closing)
         closing = close_all.CloseAll(prepared.home, prepared.settings, prepared.state, wish, "run", gateway)
         with pytest.raises((Refused, asyncio.CancelledError)):
             await closing.carry_out(events.ignore)

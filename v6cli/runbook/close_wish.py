@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from v6cli.errors import BadInput
+from v6cli.errors import BadInput, UsageError
 from v6cli.models import Contract
 from v6cli.settings import Closing
 from v6cli.trading.parts import How, Part
@@ -18,21 +18,22 @@ LONGEST_TIMEOUT = 86_400.0  # seconds
 
 
 class Wish(Struct, frozen=True):
-    """What was asked for: which parts, and how they are closed."""
+    """What was asked for: which parts, and how they are closed.
+
+    ``everything`` is the whole account, and is said in so many words: a wish that names nothing is for nothing.
+    """
 
     what: str
     how: How
+    everything: bool = False
     symbol: str = ""
     strategy: str = ""
     position: str = ""
 
-    @property
-    def everything(self) -> bool:
-        """Whether it is the whole account that is to be flat."""
-        return not (self.symbol or self.strategy or self.position)
-
     def chooses(self, part: Part) -> bool:
         """Whether a part is meant."""
+        if self.everything or not (self.symbol or self.strategy or self.position):
+            return self.everything
         return (
             (not self.symbol or part.symbol.lower() == self.symbol.lower())
             and (not self.strategy or self.strategy.lower() in part.name.lower())
@@ -40,14 +41,33 @@ class Wish(Struct, frozen=True):
         )
 
 
-def wish(own: Closing, what: str, *, symbol: str = "", strategy: str = "", position: str = "", **options: Any) -> Wish:
-    """What is asked for with these options. Raises BadInput."""
-    return Wish(f"{what} {position}".strip(), _how(own, what.removeprefix("v6 "), **options), symbol, strategy, position)
+def wish_for_position(own: Closing, position: str, **options: Any) -> Wish:
+    """One position, or all of one symbol, as v6 close closes it. Raises BadInput; UsageError where ``position`` is blank."""
+    _check_not_blank("POSITION|SYMBOL", position)
+    return Wish(f"v6 close {position}", _how(own, "close", **options), position=position)
+
+
+def wish_for_all(own: Closing, *, symbol: str | None = None, strategy: str | None = None, **options: Any) -> Wish:
+    """What v6 close-all closes: everything, or where one is given what has this symbol and this strategy.
+
+    Raises BadInput; UsageError where one of them is given and blank.
+    """
+    for name, given in (("--symbol", symbol), ("--strategy", strategy)):
+        if given is not None:
+            _check_not_blank(name, given)
+    everything = symbol is None and strategy is None
+    return Wish("v6 close-all", _how(own, "close-all", **options), everything, symbol or "", strategy or "")
 
 
 def wish_for_everything(own: Closing) -> Wish:
     """Everything, as v6 close-all closes it where no option says otherwise."""
-    return wish(own, "v6 close-all", cap=None, market=False, queue=False, timeout=None, limits=())
+    return wish_for_all(own, cap=None, market=False, queue=False, timeout=None, limits=())
+
+
+def _check_not_blank(name: str, given: str) -> None:
+    """A shell variable that is not set leaves an empty text, which is no wish to close whatever there is."""
+    if not given.strip():
+        raise UsageError(f"{name} is empty: nothing was closed", next_step="v6 positions names what is held; v6 close-all closes all of it")
 
 
 def _how(own: Closing, purpose: str, *, cap: float | None, market: bool, queue: bool, timeout: float | None, limits: Sequence[str]) -> How:
