@@ -15,7 +15,7 @@ from v6cli.errors import BadInput, OutcomeUnknown, Refused
 from v6cli.home import Home
 from v6cli.latch import TradingState
 from v6cli.models import Order
-from v6cli.runbook import close_all, close_wish
+from v6cli.runbook import close_all, close_tables, close_wish
 from v6cli.settings import builtin
 from v6cli.state import intents, runs
 from v6cli.state.database import open_read_only
@@ -157,5 +157,91 @@ def test_whatever_stops_it_orders_that_may_work_are_named(stage: Any, error: Bas
         sent = intents.record(prepared.state, Order("DU1234567", stock, "SELL", 1), "run", 90, 1, "close-all")
         with pytest.raises(OutcomeUnknown, match=f"may still work: {sent.order_ref}"):
             await closing.carry_out(events.ignore)
+
+    stage(act)
+
+
+async def place(stage: Any, client_id: int, contract: Any, action: str, quantity: float, ref: str) -> int:
+    """An order of some client of which this home knows nothing, at a price that nobody takes; its number at IB."""
+    async with stage.as_client("cancel", client_id) as other:
+        library = other.client.library
+        wanted = library.Contract(conId=contract.con_id, symbol=contract.symbol, secType=contract.kind, exchange="SMART", currency="USD")
+        order = library.LimitOrder(action, quantity, 0.05, account="DU1234567", orderRef=ref, tif="GTC")
+        other.client.place(other.client.next_order_id(), wanted, order)
+        async with asyncio.timeout(5):
+            while not (alive := [one for one in stage.gateway.book.alive if one.order_ref == ref]):
+                await asyncio.sleep(0.02)
+    return int(alive[0].perm_id)
+
+
+def held(stage: Any, symbol: str) -> list[Any]:
+    return [one for one in stage.gateway.account.holdings.values() if one.contract.symbol == symbol and one.quantity]
+
+
+@pytest.mark.parametrize("position", ["", "SPY"])
+def test_flat_is_not_said_while_an_order_works_that_would_open(stage: Any, monkeypatch: pytest.MonkeyPatch, position: str) -> None:
+    """Its cancel was asked for, and it may fill all the same: once all is closed there is nothing that it would close."""
+    monkeypatch.setattr(close_all, "CONFIRMED_WITHIN", 0.5)
+
+    async def act(prepared: Any) -> None:
+        closing = closing_of(prepared, position)
+        await closing.look()
+        assert closing.stage is not None
+        contract = held(prepared, "SPY")[0].contract
+        for one in held(prepared, "SPY") if position else list(prepared.gateway.account.holdings.values()):
+            one.quantity = 0.0  # IB closed it, or somebody did, after the plan was shown
+        perm_id = await place(prepared, 55, contract, "BUY", 5, "theirs")
+        prepared.gateway.faults.set("stuck-cancelling", of="theirs")
+        left = await closing.carry_out(events.ignore)
+        (one,) = left
+        assert one.quantity == 0 and str(perm_id) in one.why and "a fill would open a position" in one.why, left
+        with pytest.raises(OutcomeUnknown, match="NOT SETTLED"):
+            close_tables.check_flat(left, closing.wish.what)
+
+    stage(act)
+
+
+def test_an_order_that_came_after_the_cancel_keeps_it_from_being_flat(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act(prepared: Any) -> None:
+        closing = closing_of(prepared, "SPY")
+        await closing.look()
+        contract, close = held(prepared, "SPY")[0].contract, closing._close
+
+        async def with_a_stranger(*how: Any) -> Any:
+            left = await close(*how)
+            await place(prepared, 55, contract, "BUY", 5, "theirs")
+            return left
+
+        monkeypatch.setattr(closing, "_close", with_a_stranger)
+        (one,) = await closing.carry_out(events.ignore)
+        assert one.contract.con_id == contract.con_id and "of client 55, BUY 5" in one.why and "still works" in one.why
+
+    stage(act)
+
+
+def test_orders_of_the_closing_client_that_this_home_has_no_record_of_are_cancelled(stage: Any) -> None:
+    async def act(prepared: Any) -> None:
+        closing = closing_of(prepared, "SPY")
+        short = next(one for one in held(prepared, "SPY") if one.quantity < 0)
+        await place(prepared, 90, short.contract, "BUY", 1, "of another home")
+        assert [one.order_ref for one in (await closing.look()).resting] == ["of another home"]
+        assert await closing.carry_out(events.ignore) == []
+        assert prepared.gateway.book.alive == [] and held(prepared, "SPY") == []
+
+    stage(act)
+
+
+def test_one_of_them_that_will_not_go_is_in_the_way(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(close_all, "CONFIRMED_WITHIN", 0.5)
+
+    async def act(prepared: Any) -> None:
+        closing = closing_of(prepared, "SPY")
+        short = next(one for one in held(prepared, "SPY") if one.quantity < 0)
+        await place(prepared, 90, short.contract, "BUY", 1, "of another home")
+        prepared.gateway.faults.set("stuck-cancelling", of="of another home")
+        await closing.look()
+        left = await closing.carry_out(events.ignore)
+        assert short.contract.con_id in {one.contract.con_id for one in left}
+        assert any("of client 90, BUY 1" in one.why and "still works (PendingCancel)" in one.why for one in left), left
 
     stage(act)

@@ -86,7 +86,9 @@ BUGS: dict[str, Plant] = {
     "lets a combo fall to legs before its cancel is confirmed": _no_confirmation,
     "forgets the orders of a closing that died": one(close_all.CloseAll, "_settle", _nothing),
     "closes beside a trading that lives": one(senders, "silence", _none_ended),
-    "says flat while an order of it may fill": one(close_all.CloseAll, "_with_what_may_work", lambda _, held: list(held.values())),
+    "says flat while an order of it may fill": one(
+        close_all.CloseAll, "_with_what_may_work", lambda _, held, _working: list(held.values())
+    ),
 }
 #: The seed that finds each of them, as far as is known.
 FOUND_BY = dict.fromkeys(BUGS, 0) | {

@@ -7,7 +7,7 @@ the trading state, and every other position and order, as it found them. Either 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,7 @@ from v6cli.errors import BadInput, GatewayUnavailable, OutcomeUnknown, Refused, 
 from v6cli.events import Note, Report
 from v6cli.home import Home
 from v6cli.latch import Mark, TradingState
-from v6cli.models import WorkingOrder
+from v6cli.models import Contract, WorkingOrder
 from v6cli.permits import Permit
 from v6cli.results import count
 from v6cli.runbook import orders as of_orders
@@ -66,6 +66,7 @@ class CloseAll:
         self._run = run
         self._gateway = gateway
         self._permit: Permit | None = None
+        self._meant: dict[int, Contract] = {}  # every contract that was ever in its plan: what is closed may be opened again
         self._yes = False
         self._share = settings.messages.closing
         self._zone = ZoneInfo(settings.gateway.time_zone)
@@ -91,8 +92,13 @@ class CloseAll:
         working = await orders.working(connection)
         await connection.must_reach_ib()
         plan = parts.plan(held, self.wish.chooses)
-        resting = [one for one in working if self.wish.everything or any(_touches(one, part) for part in plan.parts)]
+        self._meant |= {own.con_id: own for part in plan.parts for own, _ in part.legs}
+        resting = [one for one in working if self._concerns(one)]
         return Stage(plan, tuple(resting), tuple(connection.client.accounts))
+
+    def _concerns(self, order: WorkingOrder) -> bool:
+        """Whether an order may change what is to be closed, be it that this is closed by now."""
+        return self.wish.everything or _touches(order, self._meant.values())
 
     def agree(self, ask: Callable[[str], str] | None, *, yes: bool, typed: str, agreed: bool = False) -> None:
         """Have it confirmed; where real money or another account is at stake, by typing the account. Raises Refused.
@@ -198,12 +204,14 @@ class CloseAll:
             stage = await self._look(connection)
             self._check_grown(stage, report)
             in_the_way = [
-                (part, why) for part in stage.plan.parts if (why := next((why for one, why in blocked if _touches(one, part)), ""))
+                (part, why)
+                for part in stage.plan.parts
+                if (why := next((why for one, why in blocked if _touches(one, [own for own, _ in part.legs])), ""))
             ]
             left = [Left(own, size, why) for part, why in in_the_way for own, size in part.legs]
             free = [part for part in stage.plan.parts if not any(part is one for one, _ in in_the_way)]
             left += await self._close(desk, free, report)
-            return await self._confirm(connection, left)
+            return await self._confirm(connection, left, blocked)
 
     async def _clear_the_way(self, connection: Connection, report: Report) -> list[Blocked]:
         """Cancel what works on these contracts and settle what was left open; the orders that still work, each with why."""
@@ -217,25 +225,33 @@ class CloseAll:
 
     async def _cancel_everything(self, connection: Connection) -> list[Blocked]:
         await orders.cancel_everything(connection)
+        return await self._wait_until_gone(connection, lambda _one: True)
+
+    async def _wait_until_gone(self, connection: Connection, meant: Callable[[WorkingOrder], bool]) -> list[Blocked]:
+        """Wait until no complete list has orders that are ``meant``; those that it still has in the end."""
         deadline = clock.monotonic() + CONFIRMED_WITHIN
-        while working := await orders.working(connection):
+        while working := [one for one in await orders.working(connection) if meant(one)]:
             if clock.monotonic() >= deadline:
                 break
             await clock.pause(0.25)
         await connection.must_reach_ib()
-        return [(one, f"order {one.perm_id} of client {one.client_id} still works ({one.status})") for one in working]
+        return [(one, _still_works(one)) for one in working]
 
     async def _cancel_each(self, connection: Connection, resting: Sequence[WorkingOrder]) -> list[Blocked]:
         """A subset is cancelled by its owners: a global cancel would take the rest, too."""
         blocked: list[Blocked] = []
+        mine = [one for one in resting if one.client_id == connection.client_id]
+        for one in mine:  # of an earlier closing, be it of another home: whoever has this client id cancels them
+            await orders.cancel(connection, one)
         for one in resting:
             if one.client_id == connection.client_id:
-                continue  # of an earlier run of this: settled under its own id
+                continue
             try:
                 await of_orders.cancel(self.home, self._gateway, one)
             except V6Error as error:
                 blocked.append((one, f"an order of client {one.client_id} rests on it: {error.message}"))
-        return blocked
+        ids = {one.order_id for one in mine}
+        return blocked + await self._wait_until_gone(connection, lambda one: one.client_id == connection.client_id and one.order_id in ids)
 
     async def _settle(self, connection: Connection, report: Report) -> None:
         """What became of the orders of runs that have ended, each asked for under its own client id; an unknown one lets its claim go."""
@@ -309,9 +325,15 @@ class CloseAll:
             )
         report(Note(f"none of them works any more{self._stays()}; {self.wish.what} again goes on where it was"))
 
-    async def _confirm(self, connection: Connection, left: Sequence[Left]) -> list[Left]:
-        """What is really left, from positions asked for anew."""
+    async def _confirm(self, connection: Connection, left: Sequence[Left], blocked: Sequence[Blocked]) -> list[Left]:
+        """What is really left, and what may still open something: positions and orders asked for anew, whatever was said of cancels.
+
+        Orders are asked for before positions, too: one that fills between the two is in neither list otherwise.
+        """
+        before = [one for one in await orders.working(connection) if self._concerns(one)]
         stage = await self._look(connection)
+        working = {(one.perm_id, one.client_id, one.order_id): one for one in (*before, *stage.resting)}
+        known = {one.perm_id: why for one, why in blocked}
         said = {one.contract.con_id: one.why for one in left}
         contracts = {own.con_id: own for part in stage.plan.parts for own, _ in part.legs}
         held = {
@@ -319,20 +341,21 @@ class CloseAll:
             for con_id, size in stage.plan.sizes.items()
             if abs(size) > 1e-9
         }
-        return self._with_what_may_work(held)
+        return self._with_what_may_work(held, [(one, known.get(one.perm_id) or _still_works(one)) for one in working.values()])
 
-    def _with_what_may_work(self, held: dict[int, Left]) -> list[Left]:
-        """What is held, and orders of this run that may still fill, be it that nothing is held for them, as after a liquidation by IB."""
+    def _with_what_may_work(self, held: dict[int, Left], working: Sequence[Blocked]) -> list[Left]:
+        """What is held, and orders that may still fill, this run's and others', be it that nothing is held for them."""
         told = " ".join(one.why for one in held.values())
+        own = [one for one in intents.of_run(self._state, self._run) if one.state in {"open", "unknown"}]
+        refs = {ref for one in own for ref in one.order_refs}
+        may = [(one.order.contract, f"its order {one.order_refs[-1]} may still work") for one in own if one.intent not in told]
+        may += [(one.contract, why) for one, why in working if one.order_ref not in refs and why not in told]
         left, others = dict(held), []
-        for one in intents.of_run(self._state, self._run):
-            if one.state not in {"open", "unknown"} or one.intent in told:
-                continue
-            own, may = one.order.contract, f"its order {one.order_refs[-1]} may still work"
-            if own.con_id in left:
-                left[own.con_id] = msgspec.structs.replace(left[own.con_id], why=f"{left[own.con_id].why}; {may}")
+        for contract, why in may:
+            if contract.con_id in left:
+                left[contract.con_id] = msgspec.structs.replace(left[contract.con_id], why=f"{left[contract.con_id].why}; {why}")
             else:
-                others.append(Left(own, 0.0, f"{may}: a fill would open a position"))
+                others.append(Left(contract, 0.0, f"{why}: a fill would open a position"))
         return [*left.values(), *others]
 
     def end(self) -> None:
@@ -352,8 +375,14 @@ def _grown(shown: Plan, now: Plan) -> list[str]:
     ]
 
 
-def _touches(order: WorkingOrder, part: Part) -> bool:
-    """Whether an order may change these positions: a combo does not tell its legs here, so its symbol decides."""
+def _touches(order: WorkingOrder, contracts: Iterable[Contract]) -> bool:
+    """Whether an order may change positions in these: a combo does not tell its legs here, so its symbol decides."""
     if order.contract.kind == "BAG":
-        return part.symbol == order.contract.symbol
-    return any(own.con_id == order.contract.con_id for own, _ in part.legs)
+        return any(own.symbol == order.contract.symbol for own in contracts)
+    return any(own.con_id == order.contract.con_id for own in contracts)
+
+
+def _still_works(order: WorkingOrder) -> str:
+    """That an order works in spite of its cancel, or that it came since."""
+    whose = f"of client {order.client_id}" if order.client_id else "entered by hand"
+    return f"order {order.perm_id} {whose}, {order.action} {order.quantity - order.filled:g} {order.contract}, still works ({order.status})"
