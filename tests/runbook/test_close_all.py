@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 from typing import Any
 
@@ -19,6 +20,7 @@ from v6cli.runbook import close_all, close_tables, close_wish
 from v6cli.settings import builtin
 from v6cli.state import intents, runs
 from v6cli.state.database import open_read_only
+from v6cli.trading.execution import Desk
 from v6cli.trading.parts import Part
 
 from ..conftest import Demo
@@ -245,3 +247,79 @@ def test_one_of_them_that_will_not_go_is_in_the_way(stage: Any, monkeypatch: pyt
         assert any("of client 90, BUY 1" in one.why and "still works (PendingCancel)" in one.why for one in left), left
 
     stage(act)
+
+
+class ClosedTerminal:
+    """A report to a terminal that was closed from some moment on."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.closed = False
+        self.lost = 0
+
+    def __call__(self, _event: events.Event) -> None:
+        if self.closed:
+            self.lost += 1
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), ValueError("I/O operation on closed file")])
+def test_a_closed_terminal_keeps_no_order_from_being_taken_back(stage: Any, error: Exception) -> None:
+    async def act(prepared: Any) -> None:
+        closing, terminal = closing_of(prepared, "SPY", dwell=30.0), ClosedTerminal(error)
+        await closing.look()
+        prepared.gateway.faults.set("combos-rest")
+        closes = asyncio.ensure_future(closing.carry_out(terminal))
+        async with asyncio.timeout(20):
+            while not prepared.gateway.book.alive:
+                await asyncio.sleep(0.05)
+        terminal.closed = True
+        closes.cancel()  # as SIGHUP does
+        with pytest.raises(asyncio.CancelledError):
+            await closes
+        assert terminal.lost and prepared.gateway.book.alive == [] and intents.unsettled(prepared.state) == []
+
+    stage(act, timeout=3.0)
+
+
+def test_nor_anything_from_being_closed_and_confirmed(stage: Any) -> None:
+    async def act(prepared: Any) -> None:
+        closing, terminal = closing_of(prepared, "SPY"), ClosedTerminal(OSError(errno.EIO, "Input/output error"))
+        await closing.look()
+        terminal.closed = True
+        assert await closing.carry_out(terminal) == [] and terminal.lost and held(prepared, "SPY") == []
+
+    stage(act, timeout=3.0)
+
+
+def test_orders_are_taken_back_before_that_is_told(stage: Any) -> None:
+    """A terminal may keep a line back for as long as it likes."""
+
+    async def act(prepared: Any) -> None:
+        closing, asked = closing_of(prepared, "SPY", dwell=30.0), []
+
+        def report(event: events.Event) -> None:
+            if isinstance(event, events.Note) and event.text.startswith("stopped"):
+                asked.append([one.cancelling for one in placed])
+
+        prepared.gateway.faults.set("combos-rest")
+        await closing.look()
+        placed: list[Any] = []
+        really_place = Desk.place
+
+        async def place(desk: Desk, recorded: Any) -> Any:
+            placed.append(await really_place(desk, recorded))
+            return placed[-1]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Desk, "place", place)
+            closes = asyncio.ensure_future(closing.carry_out(report))
+            async with asyncio.timeout(20):
+                while not prepared.gateway.book.alive:
+                    await asyncio.sleep(0.05)
+            closes.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closes
+        assert asked and all(all(one) for one in asked)
+
+    stage(act, timeout=3.0)

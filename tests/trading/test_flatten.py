@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -211,6 +212,28 @@ def test_a_cancel_that_is_not_answered_leaves_the_contract_claimed(closing: Any,
         left = names(await at.close(plan))
         assert left and all("is open" in why or "may cover" in why for why in left.values())
         assert at.sizes == at.before and len(intents.unsettled(at.stage.state)) == 1
+
+    closing(act)
+
+
+def test_unanswered_cancels_are_waited_for_at_once(closing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flatten, "CANCELLED_WITHIN", 1.0)
+
+    async def act(at: Closing) -> None:
+        at.own = msgspec.structs.replace(at.own, dwell=30.0)
+        at.gateway.faults.set("combos-rest")
+        at.gateway.faults.set("stuck-cancelling")
+        work = asyncio.ensure_future(at.close(await at.plan(chosen=lambda part: len(part.legs) == 4)))
+        async with asyncio.timeout(20):
+            while len(at.gateway.book.alive) < 3:
+                await asyncio.sleep(0.05)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        began = time.monotonic()
+        alive = await at.flatten.withdraw()
+        assert len(alive) >= 3 and time.monotonic() - began < 2.5
+        assert {one.recorded.order_ref for one in alive} == {one.order_ref for one in at.gateway.book.alive}
 
     closing(act)
 

@@ -7,6 +7,7 @@ the trading state, and every other position and order, as it found them. Either 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from zoneinfo import ZoneInfo
@@ -18,7 +19,7 @@ from v6cli.broker import account, orders
 from v6cli.broker.connection import Connection
 from v6cli.broker.ib import ClientIdInUse
 from v6cli.errors import BadInput, GatewayUnavailable, OutcomeUnknown, Refused, V6Error
-from v6cli.events import Note, Report
+from v6cli.events import Event, Note, Report
 from v6cli.home import Home
 from v6cli.latch import Mark, TradingState
 from v6cli.models import Contract, WorkingOrder
@@ -160,6 +161,7 @@ class CloseAll:
 
         Raises Grown where there is more to close than was agreed to: ``stage`` is then what there is. Raises Refused, OutcomeUnknown.
         """
+        report = _heard_or_not(report)
         deadline = clock.monotonic() + self.wish.how.own.timeout
         try:
             async with clock.timeout(self.wish.how.own.timeout):
@@ -179,9 +181,9 @@ class CloseAll:
             raise self._not_finished(f"not finished within {self.wish.how.own.timeout:g} s") from None
         except GatewayUnavailable as error:
             raise self._not_finished(f"not finished: {error.message}") from error
-        except (Refused, asyncio.CancelledError) as error:
+        except (Refused, OSError, asyncio.CancelledError) as error:
             if self._unsettled():  # such as those that were sent over a connection that is gone
-                raise self._not_finished(error.message if isinstance(error, Refused) else "interrupted") from error
+                raise self._not_finished("interrupted" if isinstance(error, asyncio.CancelledError) else str(error)) from error
             raise
 
     def _unsettled(self) -> list[str]:
@@ -316,8 +318,7 @@ class CloseAll:
             yield
 
     async def _withdraw(self, closing: Flatten, report: Report) -> None:
-        """Something stopped it: its own orders go first. Raises OutcomeUnknown, naming those that may live."""
-        report(Note("stopped: cancelling the orders of this run"))
+        """Something stopped it: its own orders go first, then that is told. Raises OutcomeUnknown, naming those that may live."""
         if alive := await closing.withdraw():
             raise OutcomeUnknown(
                 "stopped, and these orders may still work: " + ", ".join(working.recorded.order_ref for working in alive),
@@ -362,6 +363,16 @@ class CloseAll:
         """It needs its permit no more. Raises CannotWrite."""
         if self._permit is not None:
             permits.withdraw(self.home, self._permit)
+
+
+def _heard_or_not(report: Report) -> Report:
+    """The same report, which never fails: a terminal that was closed takes no line, and none is worth an order that is not taken back."""
+
+    def tell(event: Event) -> None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError is what a closed file says
+            report(event)
+
+    return tell
 
 
 def _grown(shown: Plan, now: Plan) -> list[str]:

@@ -21,6 +21,7 @@ from v6cli.events import Doing, Note, Progress, Report
 from v6cli.models import Contract, Leg, Order, RecordedIntent
 from v6cli.sessions import next_open, open_at
 from v6cli.state import intents
+from v6cli.trading import resolve
 from v6cli.trading.execution import Desk, End, Working
 from v6cli.trading.holdings import Held, Holdings
 from v6cli.trading.parts import How, Part, fits_a_combo, in_combos
@@ -77,19 +78,23 @@ class Flatten:
         return list(self.left.values())
 
     async def withdraw(self) -> list[Working]:
-        """Cancel every order of this run and wait for its end; those whose end did not come."""
-        alive = []
-        for working in list(self._working.values()):
-            with contextlib.suppress(V6Error):
-                await working.cancel()
-        for working in list(self._working.values()):
-            try:
-                end = await working.ended(CANCELLED_WITHIN) or await working.asked()
-            except V6Error:
-                end = None
-            if end is None:
-                alive.append(working)
-        return alive
+        """Cancel every order of this run and wait for all ends at once; those whose end did not come."""
+        sent = list(self._working.values())
+        # One that cannot be asked to go is no reason to leave the others: whether it works is asked for below.
+        await asyncio.gather(*(working.cancel() for working in sent), return_exceptions=True)
+        self._report(Note("stopped: the orders of this run are being cancelled"))  # only now: a terminal may take its time
+        ends = await asyncio.gather(*(working.ended(CANCELLED_WITHIN) for working in sent), return_exceptions=True)
+        return await self._unproven([working for working, end in zip(sent, ends, strict=True) if not isinstance(end, End)])
+
+    async def _unproven(self, silent: Sequence[Working]) -> list[Working]:
+        """Which of these the gateway's complete lists do not prove dead either: asked for once, for one list at a time is complete."""
+        if not silent:
+            return []
+        try:
+            answer = await resolve.ask(self.desk.connection)
+            return [working for working in silent if working.judged(answer) is None]
+        except V6Error:
+            return [working for working in silent if working.end is None]
 
     async def cancel(self, perm_id: int) -> dict[str, object]:
         """Cancel one of its orders at somebody's request, and leave what that was to close; how it ended.
