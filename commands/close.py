@@ -35,7 +35,7 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
       v6 close SPY --dry-run
       v6 close 756733 --yes
     """
-    wish = close_wish.wish_for_position(app.settings.closing, position, **how)
+    wish = close_wish.wish_for_position(app.settings.closing, position, home=app.flags.get("home"), **how)
     if dry_run:
         app.emergencies.show_plan(app.emergencies.closing(wish))
         return
@@ -48,4 +48,4 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
         closing.permit()
         left = app.emergencies.close_positions(closing)
         app.output.show(close_tables.left_table(left, wish.what))
-        close_tables.check_flat(left, wish.what)
+        close_tables.check_flat(left, wish.line)

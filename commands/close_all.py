@@ -45,7 +45,7 @@ def command(app: App, symbol: str | None, strategy: str | None, account: str, ye
       v6 close-all --symbol SPY --yes
       v6 close-all --market --yes --account U1234567
     """
-    wish = close_wish.wish_for_all(app.settings_in_need.closing, symbol=symbol, strategy=strategy, **how)
+    wish = close_wish.wish_for_all(app.settings_in_need.closing, symbol=symbol, strategy=strategy, home=app.flags.get("home"), **how)
     if dry_run:
         app.emergencies.show_plan(app.emergencies.closing(wish))
         return

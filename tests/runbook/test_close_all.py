@@ -47,6 +47,12 @@ def test_one_thing_is_closed_and_then_everything(closing_demo: Demo) -> None:
     # A plan alone halts nothing; declining leaves reduce-only.
     closing_demo.v6("close-all", "--dry-run", check=0)
     assert state_of(closing_demo.home) is TradingState.ACTIVE
+    done = closing_demo.v6("close-all", "--symbol", "IWM", "--cap", "0.5", check=77)
+    assert "next: v6 close-all --symbol IWM --cap 0.5 --yes" in done.stderr, "what is suggested closes no more than was asked for"
+    done = closing_demo.v6("close-all", "--symbol", "ZZZ", "--yes", check=65)
+    assert "nothing that is held fits the symbol 'ZZZ'; held: IWM, QQQ" in done.stderr and "trading stays REDUCING" in done.stderr, (
+        done.stderr
+    )
     done = closing_demo.v6("close-all", check=77)
     assert "nobody to ask" in done.stderr and state_of(closing_demo.home) is TradingState.REDUCING and closing_demo.held() == after
 
@@ -95,7 +101,7 @@ def test_an_empty_name_is_no_wish_for_everything(demo: Demo, argv: tuple[str, ..
 def test_a_wish_that_names_nothing_is_for_nothing() -> None:
     how = close_wish.wish_for_everything(builtin().closing).how
     part = Part("SPY", "stock", ())
-    assert not close_wish.Wish("v6 close", how).chooses(part) and not close_wish.Wish("v6 close", how).everything
+    assert not close_wish.Wish("v6 close", "v6 close", how).chooses(part) and not close_wish.Wish("v6 close", "v6 close", how).everything
     assert close_wish.wish_for_everything(builtin().closing).chooses(part)
 
 
@@ -110,7 +116,25 @@ def test_broken_settings_keep_nobody_from_closing(demo: Demo) -> None:
 
 
 def test_nothing_that_fits_is_said(demo: Demo) -> None:
-    assert "nothing that is held fits v6 close ZZZ" in demo.v6("close", "ZZZ", "--yes", check=65).stderr
+    done = demo.v6("close", "ZZZ", "--yes", check=65)
+    assert "nothing that is held fits the position or symbol 'ZZZ'; held: " in done.stderr and "SPY" in done.stderr
+
+
+def test_what_is_suggested_is_what_was_typed(demo: Demo, v6: Any) -> None:
+    stock = next(name for name in json.loads(demo.v6("positions", "-o", "json", check=0).stdout)["rows"] if not name["strike"])
+    done = v6("--home", demo.home, "close", stock["symbol"], "--market", "--timeout", "90", check=77)
+    assert f"next: v6 close {stock['symbol']} --market --timeout 90 --home {demo.home} --yes" in " ".join(done.stderr.split())
+
+
+def test_a_line_that_is_suggested_can_be_typed_as_it_is() -> None:
+    how: dict[str, Any] = {"cap": 0.25, "market": True, "queue": True, "timeout": 60.0, "limits": ("5=1.25", "6=2")}
+    own = builtin().closing
+    one = close_wish.wish_for_position(own, "SPY 2026-12-18 600C", home="/tmp/a b", **how)
+    assert one.what == "v6 close 'SPY 2026-12-18 600C'"
+    assert one.line == f"{one.what} --market --queue --cap 0.25 --timeout 60 --limit 5=1.25 --limit 6=2 --home '/tmp/a b'"
+    several = close_wish.wish_for_all(own, symbol="SPY", strategy="iron condor", **(how | {"limits": ()}))
+    assert several.line == "v6 close-all --symbol SPY --strategy 'iron condor' --market --queue --cap 0.25 --timeout 60"
+    assert close_wish.wish_for_everything(own).line == "v6 close-all"
 
 
 def test_a_combo_of_somebody_else_that_will_not_go_keeps_its_symbol_from_being_closed(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:

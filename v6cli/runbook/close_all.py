@@ -83,8 +83,12 @@ class CloseAll:
         """The plan, from what IB says now. Raises GatewayUnavailable, BadInput where nothing fits what was asked for."""
         async with self._gateway("look", None) as connection:
             stage = await self._look(connection)
-        if not stage.plan.parts and not self.wish.everything:
-            raise BadInput(f"nothing that is held fits {self.wish.what}", next_step="v6 positions --from-gateway")
+            if not stage.plan.parts and not self.wish.everything:
+                symbols = sorted({one.contract.symbol for one in await account.positions(connection)})
+                raise BadInput(
+                    f"nothing that is held fits {self.wish.about}; held: {', '.join(symbols) or 'nothing'}{self._stays()}",
+                    next_step="v6 positions --from-gateway",
+                )
         self.stage = stage
         return stage
 
@@ -115,13 +119,13 @@ class CloseAll:
             typed = ask(f"This closes positions of {pinned}{whose}.\nType {pinned} to go on: ") if ask and not typed else typed
             if typed != pinned:
                 raise Refused(
-                    f"account {pinned} was not typed: nothing was closed{self._stays()}", next_step=f"{self.wish.what} --account {pinned}"
+                    f"account {pinned} was not typed: nothing was closed{self._stays()}", next_step=f"{self.wish.line} --account {pinned}"
                 )
         elif not (yes or agreed):
             if ask is None:
-                raise Refused(f"nobody to ask: nothing was closed{self._stays()}", next_step=f"{self.wish.what} --yes")
+                raise Refused(f"nobody to ask: nothing was closed{self._stays()}", next_step=f"{self.wish.line} --yes")
             if ask(f"Close {count(len(self.stage.plan.sizes), 'position')}? [y/N] ").lower() not in {"y", "yes"}:
-                raise Refused(f"declined: nothing was closed{self._stays()}", next_step=f"{self.wish.what} --dry-run shows the plan")
+                raise Refused(f"declined: nothing was closed{self._stays()}", next_step=f"{self.wish.line} --dry-run shows the plan")
 
     def agree_to_more(self, ask: Callable[[str], str] | None, grown: Grown) -> None:
         """Have what has grown confirmed, once it was shown. Raises Refused."""
@@ -194,7 +198,7 @@ class CloseAll:
         """Why it ended early, with the orders of this run whose end is not known."""
         sent = self._unsettled()
         may = f"these orders may still work: {', '.join(sent)}" if sent else "none of its orders works any more"
-        return OutcomeUnknown(f"{why}; {may}", next_step=f"v6 orders, then {self.wish.what} again")
+        return OutcomeUnknown(f"{why}; {may}", next_step=f"v6 orders, then {self.wish.line} again")
 
     async def _attempt(self, report: Report) -> list[Left]:
         """One connection's worth of it."""
@@ -285,7 +289,7 @@ class CloseAll:
             return
         self.stage = stage
         if not self._yes:
-            raise Grown(f"{', '.join(grown)} since the plan was shown", next_step=f"{self.wish.what} again shows it")
+            raise Grown(f"{', '.join(grown)} since the plan was shown", next_step=f"{self.wish.line} again shows it")
         for one in grown:
             report(Note(f"{one} since the plan was shown: that is closed, too"))
 
@@ -324,7 +328,7 @@ class CloseAll:
                 "stopped, and these orders may still work: " + ", ".join(working.recorded.order_ref for working in alive),
                 next_step="v6 orders",
             )
-        report(Note(f"none of them works any more{self._stays()}; {self.wish.what} again goes on where it was"))
+        report(Note(f"none of them works any more{self._stays()}; {self.wish.line} again goes on where it was"))
 
     async def _confirm(self, connection: Connection, left: Sequence[Left], blocked: Sequence[Blocked]) -> list[Left]:
         """What is really left, and what may still open something: positions and orders asked for anew, whatever was said of cancels.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from math import inf
 from typing import Any
@@ -20,15 +21,23 @@ LONGEST_TIMEOUT = 86_400.0  # seconds
 class Wish(Struct, frozen=True):
     """What was asked for: which parts, and how they are closed.
 
-    ``everything`` is the whole account, and is said in so many words: a wish that names nothing is for nothing.
+    ``everything`` is the whole account, and is said in so many words: a wish that names nothing is for nothing. ``what`` is the command
+    with what it is about, ``line`` all of it as it was typed, but for what agrees to it: the way to ask for the very same again.
     """
 
     what: str
+    line: str
     how: How
     everything: bool = False
     symbol: str = ""
     strategy: str = ""
     position: str = ""
+
+    @property
+    def about(self) -> str:
+        """What has to fit, in words."""
+        given = (("symbol", self.symbol), ("strategy", self.strategy), ("position or symbol", self.position))
+        return " and ".join(f"the {name} {value!r}" for name, value in given if value) or "everything"
 
     def chooses(self, part: Part) -> bool:
         """Whether a part is meant."""
@@ -41,22 +50,29 @@ class Wish(Struct, frozen=True):
         )
 
 
-def wish_for_position(own: Closing, position: str, **options: Any) -> Wish:
-    """One position, or all of one symbol, as v6 close closes it. Raises BadInput; UsageError where ``position`` is blank."""
+def wish_for_position(own: Closing, position: str, *, home: str | None = None, **options: Any) -> Wish:
+    """One position, or all of one symbol, as v6 close closes it; ``home`` as it was typed.
+
+    Raises BadInput; UsageError where ``position`` is blank.
+    """
     _check_not_blank("POSITION|SYMBOL", position)
-    return Wish(f"v6 close {position}", _how(own, "close", **options), position=position)
+    words = ["v6", "close", position]
+    return Wish(shlex.join(words), _line(words, home, **options), _how(own, "close", **options), position=position)
 
 
-def wish_for_all(own: Closing, *, symbol: str | None = None, strategy: str | None = None, **options: Any) -> Wish:
-    """What v6 close-all closes: everything, or where one is given what has this symbol and this strategy.
+def wish_for_all(own: Closing, *, symbol: str | None = None, strategy: str | None = None, home: str | None = None, **options: Any) -> Wish:
+    """What v6 close-all closes: everything, or where one is given what has this symbol and this strategy; ``home`` as it was typed.
 
     Raises BadInput; UsageError where one of them is given and blank.
     """
+    words = ["v6", "close-all"]
     for name, given in (("--symbol", symbol), ("--strategy", strategy)):
         if given is not None:
             _check_not_blank(name, given)
+            words += [name, given]
     everything = symbol is None and strategy is None
-    return Wish("v6 close-all", _how(own, "close-all", **options), everything, symbol or "", strategy or "")
+    line = _line(words, home, **options)
+    return Wish(shlex.join(words), line, _how(own, "close-all", **options), everything, symbol or "", strategy or "")
 
 
 def wish_for_everything(own: Closing) -> Wish:
@@ -68,6 +84,18 @@ def _check_not_blank(name: str, given: str) -> None:
     """A shell variable that is not set leaves an empty text, which is no wish to close whatever there is."""
     if not given.strip():
         raise UsageError(f"{name} is empty: nothing was closed", next_step="v6 positions names what is held; v6 close-all closes all of it")
+
+
+def _line(
+    words: Sequence[str], home: str | None, *, cap: float | None, market: bool, queue: bool, timeout: float | None, limits: Sequence[str]
+) -> str:
+    """What was typed, so that a shell reads it as it did."""
+    valued = [("--cap", cap), ("--timeout", timeout), *(("--limit", one) for one in limits), ("--home", home)]
+    options = [
+        word for name, value in valued if value is not None for word in (name, f"{value:.10g}" if isinstance(value, float) else value)
+    ]
+    flags = [name for name, given in (("--market", market), ("--queue", queue)) if given]
+    return shlex.join([*words, *flags, *options])
 
 
 def _how(own: Closing, purpose: str, *, cap: float | None, market: bool, queue: bool, timeout: float | None, limits: Sequence[str]) -> How:
