@@ -78,13 +78,22 @@ class Flatten:
         return list(self.left.values())
 
     async def withdraw(self) -> list[Working]:
-        """Cancel every order of this run and wait for all ends at once; those whose end did not come."""
+        """Cancel every order of this run and wait for all ends, for ten seconds at most; those whose end did not come."""
         sent = list(self._working.values())
-        # One that cannot be asked to go is no reason to leave the others: whether it works is asked for below.
-        await asyncio.gather(*(working.cancel() for working in sent), return_exceptions=True)
+        for working in sent:
+            with contextlib.suppress(V6Error):
+                await working.cancel()
         self._report(Note("stopped: the orders of this run are being cancelled"))  # only now: a terminal may take its time
-        ends = await asyncio.gather(*(working.ended(CANCELLED_WITHIN) for working in sent), return_exceptions=True)
-        return await self._unproven([working for working, end in zip(sent, ends, strict=True) if not isinstance(end, End)])
+        deadline = clock.monotonic() + CANCELLED_WITHIN  # of them all: what is said of one while another is waited for is heard, too
+        silent = []
+        for working in sent:
+            try:
+                end = await working.ended(max(0.0, deadline - clock.monotonic()))
+            except V6Error:
+                end = None
+            if end is None:
+                silent.append(working)
+        return await self._unproven(silent)
 
     async def _unproven(self, silent: Sequence[Working]) -> list[Working]:
         """Which of these the gateway's complete lists do not prove dead either: asked for once, for one list at a time is complete."""
