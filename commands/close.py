@@ -19,6 +19,7 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
 
     When to use: to get out of one thing. It works in any trading state and leaves it as it found it; only orders that rest on this very
     position are cancelled, by whoever placed them. POSITION is a contract id, or its name as v6 positions and TWS show it.
+    Of a strategy every leg is closed, whichever of them POSITION names.
 
     \b
     If it fails: run it again. What is left is named, with why; exit 75. A halt

@@ -347,3 +347,17 @@ def test_orders_are_taken_back_before_that_is_told(stage: Any) -> None:
         assert asked and all(all(one) for one in asked)
 
     stage(act, timeout=3.0)
+
+
+def test_a_price_is_typed_for_what_is_closed_or_refused(demo: Demo) -> None:
+    rows = json.loads(demo.v6("close", "SPY", "--dry-run", "-o", "json", check=0).stdout)["rows"]
+    first = rows[0]
+    done = demo.v6("close", "SPY", "--limit", f"{first['id']}=1.25", "--dry-run", "-o", "json", check=0)
+    shown = {row["id"]: row["closes"] for row in json.loads(done.stdout)["rows"]}
+    assert shown == {row["id"]: row["closes"] + (" at 1.25" if row is first else "") for row in rows}
+    done = demo.v6("close", "SPY", "--limit", "1=1.25", "--yes", check=65)
+    assert "--limit 1=1.25: contract 1 is not among what is to be closed; nothing was closed" in done.stderr
+
+
+def test_help_says_that_a_leg_takes_its_strategy_with_it(v6: Any) -> None:
+    assert "Of a strategy every leg is closed" in " ".join(v6("close", "--help", check=0).stdout.split())

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from v6cli import events, latch, locks, permits
+from v6cli import clock, events, latch, locks, permits
 from v6cli.broker import account
 from v6cli.errors import GatewayUnavailable
 from v6cli.latch import TradingState
@@ -292,6 +292,36 @@ def test_a_typed_price_is_the_only_one_that_is_offered(closing: Any) -> None:
         own, _ = plan.parts[0].legs[0]
         assert [one.why for one in await at.close(plan, limits={own.con_id: 9_999.0})] == ["nobody took it at the price you gave"]
         assert {one.order.limit for one in intents.recent(at.stage.state, 100)} == {9_999.0}
+
+    closing(act)
+
+
+def test_a_leg_with_a_typed_price_goes_alone_and_at_that(closing: Any) -> None:
+    """Its combo would go at a price of the combo's own."""
+
+    async def act(at: Closing) -> None:
+        plan = await at.plan(chosen=lambda part: part.symbol == "SPY" and "condor" in part.name)
+        short = next(own for own, quantity in plan.parts[0].legs if quantity < 0)
+        left = names(await at.close(plan, limits={short.con_id: 0.01}))
+        assert left[str(short)] == "nobody took it at the price you gave", left
+        sent = [one.order for one in intents.recent(at.stage.state, 100)]
+        assert {one.contract.kind for one in sent} == {"OPT"}
+        assert {one.limit for one in sent if one.contract.con_id == short.con_id} == {0.01}
+
+    closing(act)
+
+
+@pytest.mark.parametrize("market", [False, True])
+def test_a_typed_price_beyond_the_market_is_offered_only_where_that_was_asked_for(closing: Any, market: bool) -> None:
+    async def act(at: Closing) -> None:
+        plan = Plan((await at.plan(chosen=one_stock)).parts[:1])
+        own, quantity = plan.parts[0].legs[0]
+        assert quantity > 0
+        (mark,) = at.gateway.market.marks([own], clock.now())
+        typed = round(0.99 * mark.price)
+        left = names(await at.close(plan, limits={own.con_id: typed}, market=market))
+        assert market is not bool(left) and all(f"your price {typed} is beyond the market's own" in why for why in left.values())
+        assert [one.order.limit for one in intents.recent(at.stage.state, 100)] == ([typed] if market else [])
 
     closing(act)
 

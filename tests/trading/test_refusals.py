@@ -118,7 +118,7 @@ def test_what_is_refused_again_and_again_is_left(
     async def act(at: Closing) -> None:
         refused = refusing(monkeypatch, code, 1000)
         typed = next(con_id for con_id, size in at.sizes.items() if size > 0)
-        left = names(await at.close(limits={typed: 7.03}))
+        left = names(await at.close(limits={typed: 700.03}))
         assert len(left) == 2 and all("IB refused it: no" in why for why in left.values()), left
         assert len(refused) == 4, "each of the two twice"
 

@@ -80,7 +80,10 @@ class CloseAll:
     # Before the question.
 
     async def look(self) -> Stage:
-        """The plan, from what IB says now. Raises GatewayUnavailable, BadInput where nothing fits what was asked for."""
+        """The plan, from what IB says now.
+
+        Raises GatewayUnavailable, BadInput where nothing fits what was asked for or a price was typed for what is not in the plan.
+        """
         async with self._gateway("look", None) as connection:
             stage = await self._look(connection)
             if not stage.plan.parts and not self.wish.everything:
@@ -89,8 +92,18 @@ class CloseAll:
                     f"nothing that is held fits {self.wish.about}; held: {', '.join(symbols) or 'nothing'}{self._stays()}",
                     next_step="v6 positions --from-gateway",
                 )
+        self._check_limits(stage.plan)
         self.stage = stage
         return stage
+
+    def _check_limits(self, plan: Plan) -> None:
+        """Raise BadInput where a price was typed for what is not to be closed: its contract is mistaken, and what was meant lacks one."""
+        for con_id, limit in self.wish.how.limits.items():
+            if con_id not in plan.sizes:
+                raise BadInput(
+                    f"--limit {con_id}={limit:.10g}: contract {con_id} is not among what is to be closed; nothing was closed{self._stays()}",
+                    next_step=f"{self.wish.what} --dry-run shows each contract's id",
+                )
 
     async def _look(self, connection: Connection) -> Stage:
         held = await account.positions(connection)
@@ -99,7 +112,7 @@ class CloseAll:
         plan = parts.plan(held, self.wish.chooses)
         self._meant |= {own.con_id: own for part in plan.parts for own, _ in part.legs}
         resting = [one for one in working if self._concerns(one)]
-        return Stage(plan, tuple(resting), tuple(connection.client.accounts))
+        return Stage(plan, tuple(resting), tuple(connection.client.accounts), self.wish.how.limits)
 
     def _concerns(self, order: WorkingOrder) -> bool:
         """Whether an order may change what is to be closed, be it that this is closed by now."""

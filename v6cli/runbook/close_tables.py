@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import fsum
 
 from msgspec import Struct
@@ -17,11 +17,12 @@ from v6cli.trading.parts import Plan
 
 
 class Stage(Struct, frozen=True):
-    """What is there before anything is closed: the plan, and the orders that are in its way."""
+    """What is there before anything is closed: the plan, and the orders that are in its way. ``limits`` are typed prices by contract id."""
 
     plan: Plan
     resting: tuple[WorkingOrder, ...]
     accounts: tuple[str, ...]
+    limits: Mapping[int, float] = {}
 
 
 def plan_table(stage: Stage, what: str, seen: Mirror | None) -> Table:
@@ -47,7 +48,7 @@ def plan_table(stage: Stage, what: str, seen: Mirror | None) -> Table:
                     str(own),
                     own.con_id,
                     quantity,
-                    f"{'buying' if quantity < 0 else 'selling'} {abs(quantity):g}",
+                    f"{'buying' if quantity < 0 else 'selling'} {abs(quantity):g}{_at(stage.limits.get(own.con_id))}",
                     cash[-1],
                 )
             )
@@ -103,6 +104,10 @@ def _share(recorded: tuple[float | None, float] | None, quantity: float) -> floa
     if recorded is None or recorded[0] is None or not recorded[1]:
         return None
     return recorded[0] * quantity / recorded[1]
+
+
+def _at(limit: float | None) -> str:
+    return "" if limit is None else f" at {limit:.10g}"
 
 
 def _order(one: WorkingOrder) -> str:

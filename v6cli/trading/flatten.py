@@ -152,7 +152,8 @@ class Flatten:
         wanted = {own.con_id: quantity for own, quantity in part.legs}
         contracts = {own.con_id: own for own, _ in part.legs}
         given_up: dict[int, str] = {}
-        as_combo = fits_a_combo(part)
+        # A price that was typed is one leg's: a combo has a price of its own, in which it would be lost.
+        as_combo = fits_a_combo(part) and not any(own.con_id in self._how.limits for own, _ in part.legs)
         while True:
             held = await self._holdings.agreed(list(wanted), self._how.own.lag + 10)
             if held is None:

@@ -51,7 +51,7 @@ class Plan(Struct, frozen=True):
 
 
 class How(Struct, frozen=True):
-    """How positions are closed. ``limits`` are prices that the operator typed, by contract id, for what has no quote."""
+    """How positions are closed. ``limits`` are prices that the operator typed, by contract id: each is offered as it is."""
 
     own: Closing
     market: bool = False

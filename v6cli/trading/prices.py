@@ -40,6 +40,7 @@ class Prices:
         known = self._ticks.get(about(order), 0.0)
         if order.contract.con_id in self._how.limits:
             typed = self._how.limits[order.contract.con_id]
+            await self._check_typed(typed, order)
             return (self.rounded(typed, order) if known else typed), []
         tick = max([known, *[(await self._directory.details(own)).tick or TICK for own in legs]])
         self._ticks[about(order)] = tick
@@ -59,6 +60,15 @@ class Prices:
         ]
         first, *further = walk.prices(sides, self._how.own, tick, legs[0].multiplier)
         return first, further
+
+    async def _check_typed(self, typed: float, order: Order) -> None:
+        """Raise Unfit where the market itself asks for less, or bids more: a price that gives money away is most often a slip."""
+        quote = (await self._quoted([order.contract]))[order.contract.con_id]
+        natural = quote.ask if order.action == "BUY" else quote.bid
+        if self._how.market or quote.mid is None or natural is None:
+            return
+        if typed > natural if order.action == "BUY" else typed < natural:
+            raise Unfit(f"your price {typed:.10g} is beyond the market's own, {natural:.10g}: with --market it is offered all the same")
 
     async def _quoted(self, legs: Sequence[Contract]) -> dict[int, Tick]:
         """What each leg shows now, within this role's market-data lines: so many parts look at a time."""
