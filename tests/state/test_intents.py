@@ -132,12 +132,9 @@ def test_an_opening_order_waits_for_what_is_open_on_its_contract(state: State) -
         claim(state, sell())
 
 
-def test_an_attempt_more_has_a_reference_of_its_own(state: State) -> None:
-    first = claim(state, sell())
-    second = intents.again(state, first, 8, 1.05)
-    assert second.order_ref == f"{first.intent}.2" and second.order.limit == 1.05
-    assert intents.find(state, second.order_ref).order_refs == (first.order_ref, second.order_ref)
-    assert intents.last_order_id(state, 90) == 8 and intents.last_order_id(state, 1) == 0
+def test_order_ids_are_counted_for_each_client(state: State) -> None:
+    claim(state, sell())
+    assert intents.last_order_id(state, 90) == 7 and intents.last_order_id(state, 1) == 0
 
 
 def test_a_change_is_recorded_and_keeps_its_reference(state: State) -> None:

@@ -132,13 +132,6 @@ def record(state: State, order: Order, run: str, client_id: int, order_id: int, 
         return _mint(state, order, run, client_id, order_id, purpose, closing=False)
 
 
-def again(state: State, recorded: RecordedIntent, order_id: int, limit: float | None) -> RecordedIntent:
-    """Record another order for the same intent. The caller has proof that the last one is dead and filled nothing. Raises CannotWrite."""
-    intent, _, attempt = recorded.order_ref.rpartition(".")
-    order = msgspec.structs.replace(recorded.order, limit=limit)
-    return _attempt(state, RecordedIntent(intent, f"{intent}.{int(attempt) + 1}", order_id, recorded.client_id, recorded.closing, order))
-
-
 def resumed(intent: Intent, order_id: int) -> RecordedIntent:
     """An open intent whose last order was found working, under this order id."""
     return RecordedIntent(intent.intent, intent.order_refs[-1], order_id, intent.client_id, intent.closing, intent.order)
