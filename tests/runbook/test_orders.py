@@ -105,6 +105,18 @@ def test_an_order_by_hand_is_cancelled_once_client_0_has_bound_it(desk: Any) -> 
     desk(act)
 
 
+def test_no_name_is_not_the_name_of_an_order_by_hand(desk: Any) -> None:
+    async def act(own: Desk) -> None:
+        own.stage.gateway.faults.set("orders-by-hand", of="SPY", quantity=1, limit=560.0)
+        (found,) = await orders.listed(own.gateway)
+        assert found.order_ref == ""
+        for which in ("", " "):
+            with pytest.raises(BadInput, match="no order"):
+                await orders.one(own.gateway, which)
+
+    desk(act)
+
+
 def test_all_of_them_are_cancelled_at_once(desk: Any) -> None:
     async def act(own: Desk) -> None:
         await own.rests(55)
@@ -204,3 +216,5 @@ def test_one_or_all(v6: Any, home: Home) -> None:
     with pytest.raises(UsageError):
         orders.check_choice("5", everything=True)
     assert "name one order" in v6("--home", home, "orders", "cancel", check=64).stderr
+    for empty in ("", "  "):
+        assert "an empty id names no order" in v6("--home", home, "orders", "cancel", empty, "--yes", check=64).stderr

@@ -109,7 +109,7 @@ async def listed(gateway: Gateway) -> list[WorkingOrder]:
 
 async def one(gateway: Gateway, which: str) -> list[WorkingOrder]:
     """The working order of this number or reference, alone. Raises BadInput, GatewayUnavailable."""
-    found = [one for one in await listed(gateway) if which in {str(one.perm_id), one.order_ref}]
+    found = [one for one in await listed(gateway) if which in _names(one)]
     if not found:
         raise BadInput(f"no order {which!r} works at the gateway", next_step="v6 orders")
     if len(found) > 1:
@@ -117,6 +117,11 @@ async def one(gateway: Gateway, which: str) -> list[WorkingOrder]:
             f"{len(found)} orders work under {which!r}: {', '.join(str(one.perm_id) for one in found)}", next_step="name one by its number"
         )
     return found
+
+
+def _names(order: WorkingOrder) -> set[str]:
+    """What an order may be called by: one entered by hand has no reference, and a number only once IB has given it one."""
+    return {str(order.perm_id or ""), order.order_ref} - {""}
 
 
 async def cancel(home: Home, gateway: Gateway, order: WorkingOrder) -> str:
@@ -150,9 +155,11 @@ async def cancel_all(gateway: Gateway) -> str:
 
 
 def check_choice(which: str | None, *, everything: bool) -> None:
-    """Raise UsageError unless exactly one of an order and all of them is asked for."""
+    """Raise UsageError unless exactly one of an order and all of them is asked for, the one by a name that it can have."""
     if (which is None) == (not everything):
         raise UsageError("name one order, or say --all", next_step="v6 orders")
+    if which is not None and not which.strip():
+        raise UsageError("an empty id names no order", next_step="v6 orders")
 
 
 def check_settling(filled: float | None, *, dead: bool) -> None:
