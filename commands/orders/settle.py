@@ -6,7 +6,7 @@ import click
 
 from v6cli import options
 from v6cli.app import App
-from v6cli.runbook import orders
+from v6cli.runbook import orders, settling
 from v6cli.state import intents
 
 
@@ -23,24 +23,26 @@ def command(app: App, order_ref: str, filled: float | None, dead: bool, yes: boo
 
     \b
     If it fails: nothing was settled. An order that IB lists as working is never
-    settled by word: cancel it first.
+    settled by word: cancel it first. Nor is one whose sender still runs, or one
+    that is open while IB cannot be asked: v6-trading settles those itself.
 
     \b
-    Exit codes: 0; 64 not said what; 65 no such order; 77 known already, or
-    working.
+    Exit codes: 0; 64 not said what; 65 no such order, or not so much of it; 77
+    known already, working, or its sender runs.
 
     \b
     Examples:
       v6 orders settle v6-dm3k9x1-4.1 --dead
       v6 orders settle v6-dm3k9x1-4.1 --filled 2
     """
-    orders.check_settling(filled, dead=dead)
+    settling.check_said(filled, dead=dead)
     state = app.state_for(dry_run=dry_run)
     intent = intents.find(state, order_ref)
-    orders.check_settles(intent, filled)
+    settling.check_open(app.home, intent)
+    settling.check_possible(intent, filled)
     working = app.ask(orders.listed(app.gateway))
-    app.output.text(orders.said_of(intent, working))
-    orders.check_not_working(intent, working)
+    app.output.text(settling.said_of(intent, working))
+    settling.check_not_working(intent, working)
     if dry_run:
         return
     app.output.confirm(f"settle it as {'dead' if dead else f'filled {filled:g}'}?", yes=yes)

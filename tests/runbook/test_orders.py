@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from v6cli import clock, events
+from v6cli import events
 from v6cli.broker import connection as connections
 from v6cli.broker.connection import connect
 from v6cli.errors import BadInput, OutcomeUnknown, Refused, UsageError
@@ -154,11 +154,11 @@ def test_a_look_that_cannot_be_had_is_unknown_and_not_nothing() -> None:
     assert "UNKNOWN" in shown.title and shown.empty == "none was sent by v6 yet"
 
 
-def sent(home: Home, **end: Any) -> str:
+def sent(home: Home, run: str = "run", con_id: int = 1, **end: Any) -> str:
     """An order of v6 that ended so; its reference."""
     with open_state(home) as state:
-        order = Order("DU1234567", Contract(1, "SPY", "STK"), "SELL", 100, 1.0)
-        recorded = intents.claim_close(state, order, "run", 90, 7, "close", {1: 100.0}, intents.turn(state))
+        order = Order("DU1234567", Contract(con_id, "SPY", "STK"), "SELL", 100, 1.0)
+        recorded = intents.claim_close(state, order, run, 90, 7, "close", {con_id: 100.0}, intents.turn(state))
         if end:
             intents.end(state, recorded.intent, **end)
         return recorded.order_ref
@@ -175,41 +175,6 @@ def test_a_rejection_is_listed_with_what_to_do(v6: Any, home: Home) -> None:
     (row,) = json.loads(done.stdout)["rows"]
     assert (row["state"], row["reason and what to do" if "reason and what to do" in row else "remark"][:9]) == ("rejected", "201: Orde")
     assert "read IB's text" in done.stdout and "what works at the gateway is unknown" in done.stderr
-
-
-@pytest.mark.parametrize(("argv", "code", "says"), [
-    (("--filled", "2", "--dead"), 64, "--filled N, or --dead"),
-    ((), 64, "--filled N, or --dead"),
-    (("--filled", "101"), 65, "was for 100"),
-    (("--filled", "-1"), 64, "never negative"),
-    (("--dead",), 77, "nobody to ask"),
-])  # fmt: skip
-def test_settling_asks_for_exactly_one_word(v6: Any, home: Home, argv: tuple[str, ...], code: int, says: str) -> None:
-    reference = sent(home, ending="unknown", filled=None)
-    assert says in v6("--home", home, "orders", "settle", reference, *argv, check=code).stderr
-    with open_state(home) as state:
-        assert intents.find(state, reference).state == "unknown"
-
-
-def test_a_word_settles_an_unknown_order_and_frees_its_contract(v6: Any, home: Home) -> None:
-    reference = sent(home, ending="unknown", filled=None)
-    assert "UNKNOWN" in v6("--home", home, "orders", "settle", reference, "--filled", "40", "--yes", check=0).stdout
-    assert "is known: settled" in v6("--home", home, "orders", "settle", reference, "--dead", "--yes", check=77).stderr
-    with open_state(home) as state:
-        found = intents.find(state, reference)
-        assert (found.state, found.filled) == ("settled", 40.0)
-    sent(home)
-    assert "settle" in v6("--home", home, "journal", check=0).stdout
-
-
-def test_no_word_makes_an_order_dead_that_works() -> None:
-    order = Order("DU1", Contract(1, "SPY", "STK"), "SELL", 100, 1.0)
-    intent = intents.Intent("v6-a", "run", 90, "close", True, order, clock.now(), "unknown", None, None, None, "", ("v6-a.1",))
-    alive = orders.WorkingOrder(5, 1, 90, "DU1", order.contract, "SELL", 100, 0, "LMT", "Submitted", order_ref="v6-a.1")
-    assert "LISTS IT AS WORKING" in orders.said_of(intent, [alive])
-    with pytest.raises(Refused, match="works at IB"):
-        orders.check_not_working(intent, [alive])
-    orders.check_not_working(intent, "nobody answers")
 
 
 def test_one_or_all(v6: Any, home: Home) -> None:

@@ -1,4 +1,4 @@
-"""Orders as the operator sees and ends them: listed with what to do about each, cancelled by whoever placed them, settled by word."""
+"""Orders as the operator sees and ends them: listed with what to do about each, and cancelled by whoever placed them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from v6cli.results import Column, Table
 from v6cli.state.intents import Intent
 from v6cli.trading.flatten import SOCKET
 from v6cli.trading.loop import SERVICE
-from v6cli.trading.resolve import describe
 
 if TYPE_CHECKING:
     from v6cli.broker.connection import Connection
@@ -160,39 +159,6 @@ def check_choice(which: str | None, *, everything: bool) -> None:
         raise UsageError("name one order, or say --all", next_step="v6 orders")
     if which is not None and not which.strip():
         raise UsageError("an empty id names no order", next_step="v6 orders")
-
-
-def check_settling(filled: float | None, *, dead: bool) -> None:
-    """Raise UsageError unless it is said, once, what became of the order."""
-    if (filled is None) == (not dead):
-        raise UsageError("say what became of it: --filled N, or --dead", next_step="look in TWS: Trades, and Orders")
-    if filled is not None and filled < 0:
-        raise UsageError(f"--filled {filled:g}: how much filled is never negative")
-
-
-def check_settles(intent: Intent, filled: float | None) -> None:
-    """Raise Refused where the order's end is known already, BadInput where more filled than it was for."""
-    if intent.state not in {"open", "unknown"}:
-        raise Refused(f"what became of {intent.order_refs[-1]} is known: {intent.state}, nothing was changed", next_step="v6 orders")
-    if filled is not None and filled > intent.order.quantity:
-        raise BadInput(f"--filled {filled:g}: the order was for {intent.order.quantity:g}")
-
-
-def said_of(intent: Intent, working: Sequence[WorkingOrder] | str) -> str:
-    """What is known of an order whose end is not, in a line."""
-    if isinstance(working, str):
-        there = f"what IB says of it is UNKNOWN: {working}"
-    elif alive := [one for one in working if one.order_ref in intent.order_refs]:
-        there = f"IB LISTS IT AS WORKING ({', '.join(one.status for one in alive)}): cancel it first, v6 orders cancel {alive[0].perm_id}"
-    else:
-        there = "IB does not list it as working"
-    return f"{intent.order_refs[-1]}: {describe(intent.order)}, recorded {clock.show(intent.minted)}, {intent.state}; {there}"
-
-
-def check_not_working(intent: Intent, working: Sequence[WorkingOrder] | str) -> None:
-    """Raise Refused where IB lists the order as working: no word of a person makes it dead."""
-    if not isinstance(working, str) and any(one.order_ref in intent.order_refs for one in working):
-        raise Refused(f"{intent.order_refs[-1]} works at IB: nothing was settled", next_step="v6 orders cancel ID, then look again")
 
 
 @asynccontextmanager
