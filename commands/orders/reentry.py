@@ -20,7 +20,8 @@ def command(app: App, record: Path) -> None:
     proof record that the shutdown named, logs/emergency_<time>.json. Each line has what was left of the order; what filled since is
     taken off.
 
-    Nothing is sent: each order is entered by you.
+    Nothing is sent: each order is entered by you. What is not proven gone comes last: look in TWS whether it still works. Where
+    the shutdown sent no cancel at all, the heading says so.
 
     \b
     If it fails: look at the record itself, it is JSON; its orders are there in

@@ -159,6 +159,7 @@ class Sweep:
             raise Refused(why)
         await orders.cancel_everything(connection)
         self._sent = clock.now()
+        self._keeper.cancelled(self._sent)
         return self._sent
 
     def _saw(self, connection: Connection, listed: Listed) -> None:

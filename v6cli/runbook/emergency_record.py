@@ -58,7 +58,9 @@ class Step(Struct):
 
 
 class Record(Struct):
-    """Everything that one shutdown did. Times are UTC."""
+    """Everything that one shutdown did. Times are UTC. ``cancel_sent`` is when the first global cancel was sent, None where none was;
+    a record of an older v6 has no ``says_cancels``, and does not tell.
+    """
 
     home: str
     profile: str
@@ -75,6 +77,13 @@ class Record(Struct):
     lists: list[Listing] = field(default_factory=list)
     orders: list[SavedOrder] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    says_cancels: bool = False
+    cancel_sent: datetime | None = None
+
+    @property
+    def nothing_cancelled(self) -> bool:
+        """Whether it is known that no global cancel was sent: of a shutdown that has not ended it is not."""
+        return self.says_cancels and self.ended is not None and self.cancel_sent is None
 
 
 class Keeper:
@@ -108,6 +117,11 @@ class Keeper:
         self.record.lists.append(listing)
         self.save()
 
+    def cancelled(self, at: datetime) -> None:
+        """A global cancel was sent."""
+        self.record.cancel_sent = self.record.cancel_sent or at
+        self.save()
+
     def still_left(self, left: Iterable[WorkingOrder]) -> None:
         """A complete list has these, and nothing else."""
         keys = {_key(order) for order in left}
@@ -129,7 +143,7 @@ class Keeper:
 
 def begin(home: Home, *, profile: str, account: str, operator: str, reason: str, options: list[str]) -> Keeper:
     """A record of what begins now; nothing is written yet."""
-    return Keeper(home, Record(str(home), profile, account, operator, os.uname().nodename, reason, options, clock.now()))
+    return Keeper(home, Record(str(home), profile, account, operator, os.uname().nodename, reason, options, clock.now(), says_cancels=True))
 
 
 def read(path: Path) -> Record:

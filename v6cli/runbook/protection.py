@@ -8,15 +8,22 @@ from typing import Any
 from v6cli.models import Position, WorkingOrder
 from v6cli.runbook.emergency_record import SavedOrder
 
+_LIMITED = frozenset({"LMT", "STP LMT", "LIT", "LOC", "TRAIL LIMIT"})
+
 
 def origin(order: WorkingOrder) -> str:
     """Who placed it: a client of the API, or somebody by hand in TWS."""
     return f"client {order.client_id}" if order.client_id else "by hand"
 
 
+def limit(order: WorkingOrder) -> float | None:
+    """Its limit, None where its type has none: IB says 0 of such a one, too, and a combination may be wanted for 0 or less."""
+    return order.limit_price if order.limit_price or order.order_type in _LIMITED else None
+
+
 def said(order: WorkingOrder, *, contract: bool = True) -> str:
     """An order in a few words: ``BUY 2 SPY 2026-12-18 600P LMT 1.25 (client 1)``, the contract only where it is not clear."""
-    prices = [f"{price:.2f}" for price in (order.limit_price, order.stop_price) if price]
+    prices = [f"{price:.2f}" for price in (limit(order), order.stop_price or None) if price is not None]
     what = [str(order.contract)] if contract else []
     return " ".join((order.action, f"{order.quantity - order.filled:g}", *what, order.order_type, *prices, f"({origin(order)})"))
 

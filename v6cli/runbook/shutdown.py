@@ -7,6 +7,7 @@ not find out is UNKNOWN. Everything is kept in the proof record as it happens.
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -326,8 +327,8 @@ class Shutdown:
         notes = [*self._remainder.notes, *self._notes]
         if not self.keeper.problem:
             notes.append(f"proof record: {self.keeper.path}")
-            if self.keeper.record.orders and not self.wish.keep_orders:
-                notes.append(f"what was cancelled: v6 orders reentry {self.keeper.path}")
+            if self.keeper.record.orders and self.keeper.record.cancel_sent:
+                notes.append(f"what was cancelled: v6 orders reentry {shlex.quote(str(self.keeper.path))}")
         return shutdown_tables.steps(KIND, self._outcomes_in_order(), self.verdict, notes)
 
     def kept_elsewhere(self) -> str:

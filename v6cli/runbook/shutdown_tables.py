@@ -10,7 +10,7 @@ from v6cli.models import Position
 from v6cli.procedure import Outcome, Status
 from v6cli.results import Column, Table
 from v6cli.runbook import checklist
-from v6cli.runbook.protection import closes, origin, stops
+from v6cli.runbook.protection import closes, limit, origin, stops
 
 if TYPE_CHECKING:
     from v6cli.broker.orders import Listed
@@ -39,7 +39,7 @@ def working(found: Listed, held: Sequence[Position]) -> Table:
             one.quantity - one.filled,
             str(one.contract),
             one.order_type,
-            one.limit_price or None,
+            limit(one),
             one.stop_price or None,
             one.status,
             one.order_ref,
