@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from v6cli import clock
-from v6cli.broker import account
+from v6cli.broker import account, orders
 from v6cli.broker.connection import Connection
 from v6cli.broker.contracts import Directory
+from v6cli.broker.orders import Listed
 from v6cli.broker.quotes import Tick, Watchlist
 from v6cli.errors import V6Error
 from v6cli.events import ignore
 from v6cli.models import Contract
 from v6cli.results import Column, Table
+from v6cli.runbook.protection import said, touches
 from v6cli.settings import Closing
 from v6cli.trading import parts, walk
 from v6cli.trading.parts import Part, Plan
@@ -31,12 +33,17 @@ COLUMNS = (
     Column("limit", title="limit, first", kind="price"),
     Column("last", title="at last", kind="price"),
 )
+_LOOK = "look in TWS under Orders, and cancel there what rests on these contracts, before you type any of it"
 
 Limits = tuple[float | None, float | None]
 
 
 async def asked(connection: Connection, chosen: Callable[[Part], bool], own: Closing, lines: int) -> Table:
-    """What would close what IB says is held, with prices from the market of the moment. Raises GatewayUnavailable."""
+    """What would close what IB says is held, with prices from the market of the moment, and what works against it.
+
+    Raises GatewayUnavailable.
+    """
+    working = await orders.everything(connection)  # first: what fills after it is in the positions
     held = await account.positions(connection)
     await connection.must_reach_ib()
     plan = parts.plan(held, chosen)
@@ -45,7 +52,17 @@ async def asked(connection: Connection, chosen: Callable[[Part], bool], own: Clo
     except V6Error:
         limits = {}
     notes = ["limits from the market of this moment: begin at the first, go no further than the last"]
-    return _table(plan, limits, "positions from IB, asked just now", notes)
+    return _table(plan, limits, "positions from IB, asked just now", _to_cancel(working, plan, connection.account), notes)
+
+
+def _to_cancel(working: Listed, plan: Plan, own: str) -> list[str]:
+    """What to do about the orders that work on these positions: a second one beside them would turn a position round."""
+    found = [
+        f"cancel first, in TWS: {said(one)}"
+        for one, full in zip(working.orders, working.in_full, strict=True)
+        if one.account in {own, ""} and touches(one, full, plan.sizes)
+    ]
+    return found if working.complete else [*found, f"WHAT ELSE WORKS IS UNKNOWN: {_LOOK}"]
 
 
 def recorded(seen: Mirror, chosen: Callable[[Part], bool]) -> Table:
@@ -53,10 +70,11 @@ def recorded(seen: Mirror, chosen: Callable[[Part], bool]) -> Table:
     plan = parts.plan(seen.positions, chosen)
     limits: dict[int, Limits] = {one.contract.con_id: (one.price, None) for one in seen.positions}
     age = clock.show_age((clock.now() - seen.at).total_seconds())
-    return _table(plan, limits, f"positions as of {age} ago, the last that is known", [f"limits are prices of {age} ago"])
+    source = f"positions as of {age} ago, the last that is known"
+    return _table(plan, limits, source, [f"WHAT WORKS IS UNKNOWN: {_LOOK}"], [f"limits are prices of {age} ago"])
 
 
-def _table(plan: Plan, limits: dict[int, Limits], source: str, notes: list[str]) -> Table:
+def _table(plan: Plan, limits: dict[int, Limits], source: str, first: list[str], notes: list[str]) -> Table:
     """Shorts first: a long is not sold while it may cover one."""
     contracts = {own.con_id: own for part in plan.parts for own, _ in part.legs}
     sizes = sorted(plan.sizes.items(), key=lambda item: item[1] > 0)
@@ -65,7 +83,7 @@ def _table(plan: Plan, limits: dict[int, Limits], source: str, notes: list[str])
         for con_id, size in sizes
         if size
     ]
-    notes = [source, *(notes if rows else []), *(f"expired, left to IB: {one.quantity:+g} {one.contract}" for one in plan.expired)]
+    notes = [*first, source, *(notes if rows else []), *(f"expired, left to IB: {one.quantity:+g} {one.contract}" for one in plan.expired)]
     return Table(
         "v6.close-by-hand/1", "to be typed into TWS, in this order", COLUMNS, rows, as_of=clock.now(), notes=notes, empty="nothing is held"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 from v6cli.models import Position, WorkingOrder
@@ -38,6 +38,11 @@ def closes(order: WorkingOrder, in_full: dict[str, Any], held: Sequence[Position
     quantities = {one.contract.con_id: one.quantity for one in held if one.account == order.account or not order.account}
     legs = _legs(order, in_full)
     return bool(legs) and all(quantities.get(con_id, 0.0) * sign < 0 for con_id, sign in legs)
+
+
+def touches(order: WorkingOrder, in_full: dict[str, Any], contracts: Container[int]) -> bool:
+    """Whether a leg of it is one of these contracts, by id."""
+    return any(con_id in contracts for con_id, _ in _legs(order, in_full))
 
 
 def lost(held: Sequence[Position], saved: Sequence[SavedOrder]) -> Iterator[tuple[Position, str]]:
