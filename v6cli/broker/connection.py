@@ -127,12 +127,18 @@ async def _look_share(home: Home, report: Report) -> locks.Held | None:
             return None
         if clock.monotonic() > deadline:
             raise GatewayUnavailable(
-                f"{LOOKS} other v6 commands look at the gateway and did not end within {WAIT_FOR_LOOK:g} s", next_step="try again"
+                f"{_who_looks(home)}: none has ended within {WAIT_FOR_LOOK:g} s", next_step="end one of them, then try again"
             )
         if not told:
-            report(Note(f"waiting: {LOOKS} other v6 commands look at the gateway"))
+            report(Note(f"waiting: {_who_looks(home)}"))
             told = True
         await clock.pause(0.1)
+
+
+def _who_looks(home: Home) -> str:
+    """The v6 commands that have the shares, by process."""
+    holders = [locks.holder(home.run / f"look-{number}.lock") for number in range(1, LOOKS + 1)]
+    return f"{LOOKS} other v6 commands look at the gateway: {', '.join(holder for holder in holders if holder)}"
 
 
 async def _log_in(settings: Settings, role: str, ids: Sequence[int], report: Report) -> tuple[Client, int]:

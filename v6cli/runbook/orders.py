@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from v6cli import clock, control
 from v6cli.broker import orders
@@ -13,7 +16,8 @@ from v6cli.broker.ib import ClientIdInUse
 from v6cli.errors import BadInput, GatewayUnavailable, OutcomeUnknown, Refused, ServiceUnavailable, UsageError
 from v6cli.home import Home
 from v6cli.models import WorkingOrder
-from v6cli.results import Column, Table
+from v6cli.results import Column, Table, count
+from v6cli.runbook.fills import since
 from v6cli.state.intents import Intent
 from v6cli.trading.flatten import SOCKET
 from v6cli.trading.loop import SERVICE
@@ -36,6 +40,7 @@ _COLUMNS = (
     Column("filled", kind="quantity"),
     Column("state", kind="status"),
     Column("reference", rank=1),
+    Column("account", rank=2),
     Column("remark", title="reason and what to do", wraps=True),
 )
 
@@ -51,6 +56,12 @@ def table(working: Sequence[WorkingOrder] | str, recent: Sequence[Intent]) -> Ta
     return Table(
         "v6.orders/1", "orders of v6; WHAT WORKS IS UNKNOWN" if unknown else "orders", _COLUMNS, rows, as_of=clock.now(), empty=empty
     )
+
+
+def to_cancel(working: Sequence[WorkingOrder]) -> Table:
+    """The orders that are about to be cancelled."""
+    rows = [_working_row(one) for one in working]
+    return Table("v6.orders/1", "orders", _COLUMNS, rows, as_of=clock.now(), empty="no order works at the gateway")
 
 
 def check_known(working: Sequence[WorkingOrder] | str) -> None:
@@ -71,6 +82,7 @@ def _working_row(one: WorkingOrder) -> tuple[object, ...]:
         one.filled,
         one.status,
         one.order_ref,
+        one.account,
         remark,
     )
 
@@ -87,6 +99,7 @@ def _recent_row(one: Intent) -> tuple[object, ...]:
         one.filled,
         one.state,
         one.order_refs[-1],
+        wanted.account,
         _remark(one),
     )
 
@@ -108,7 +121,8 @@ async def listed(gateway: Gateway) -> list[WorkingOrder]:
 
 async def one(gateway: Gateway, which: str) -> list[WorkingOrder]:
     """The working order of this number or reference, alone. Raises BadInput, GatewayUnavailable."""
-    found = [one for one in await listed(gateway) if which in _names(one)]
+    async with gateway("cancel", None) as connection:  # which never waits for looks that hang
+        found = [one for one in await _proven(connection) if which in _names(one)]
     if not found:
         raise BadInput(f"no order {which!r} works at the gateway", next_step="v6 orders")
     if len(found) > 1:
@@ -123,10 +137,40 @@ def _names(order: WorkingOrder) -> set[str]:
     return {str(order.perm_id or ""), order.order_ref} - {""}
 
 
-async def cancel(home: Home, gateway: Gateway, order: WorkingOrder) -> str:
-    """Cancel one order by way of the client that placed it, and wait until it is gone; what came of it, in words.
+class Gone(Struct, frozen=True):
+    """An order that works no more. ``filled`` is all that filled of it, None where that is unknown."""
 
-    Raises Refused where its owner lives and is none of this home's services, OutcomeUnknown, GatewayUnavailable.
+    order: WorkingOrder
+    filled: float | None
+
+    @property
+    def escaped(self) -> bool:
+        """Whether some of it filled before the cancel reached it."""
+        return self.filled is not None and self.filled > self.order.filled
+
+    def __str__(self) -> str:
+        what = f"order {self.order.perm_id}, {self.order.action} {self.order.quantity:g} {self.order.contract}"
+        if self.filled is None:
+            return f"{what}: WHAT FILLED OF IT IS UNKNOWN"
+        if self.escaped:
+            return f"{what}: FILLED {self.filled:g} of {self.order.quantity:g}"
+        return f"{what}: cancelled, works no more"
+
+
+def check_cancelled(gone: Sequence[Gone]) -> None:
+    """Raise OutcomeUnknown where it is not known what filled of them, Refused where some did: a fill is not taken back."""
+    held = "v6 positions --from-gateway, and TWS under Trades"
+    if unknown := [one for one in gone if one.filled is None]:
+        raise OutcomeUnknown(f"{count(len(unknown), 'order')} gone, cancelled or filled: {'; '.join(map(str, unknown))}", next_step=held)
+    if escaped := [one for one in gone if one.escaped]:
+        raise Refused(f"{count(len(escaped), 'order')} filled before the cancel: {'; '.join(map(str, escaped))}", next_step=held)
+
+
+async def cancel(home: Home, gateway: Gateway, order: WorkingOrder) -> Gone:
+    """Cancel one order by way of the client that placed it, and wait until it is gone.
+
+    Raises Refused where its owner lives and is none of this home's services, BadInput where it works no more, OutcomeUnknown,
+    GatewayUnavailable.
     """
     if owner := OWNERS.get(order.client_id):
         try:
@@ -136,21 +180,48 @@ async def cancel(home: Home, gateway: Gateway, order: WorkingOrder) -> str:
         except OutcomeUnknown as error:
             raise OutcomeUnknown(error.message, next_step="v6 orders") from error
         else:
-            return f"order {order.perm_id}: {said['ending']}, {said['filled']:g} filled" if isinstance(said, dict) else str(said)
+            return Gone(order, said.get("filled") if isinstance(said, dict) else None)
     async with _in_the_place_of(gateway, order) as connection:
-        own = await _as_its_owner_sees_it(connection, order)
+        own, at = await _as_its_owner_sees_it(connection, order), clock.now()
         await orders.cancel(connection, own)
-        await _gone(connection, {order.perm_id})
-    return f"order {order.perm_id} works no more"
+        await gone(connection, [own], _proven)
+        (left,) = await what_filled(connection, {own: at})
+    return Gone(order, left.filled)
 
 
-async def cancel_all(gateway: Gateway) -> str:
-    """Cancel every order of every client, and wait until none is listed. Raises OutcomeUnknown, GatewayUnavailable."""
-    async with gateway("cancel", None) as connection:
-        before = {one.perm_id for one in await _proven(connection)}
-        await orders.cancel_everything(connection)
-        await _gone(connection, before)
-    return f"{len(before)} orders cancelled: none of them works any more"
+async def what_filled(connection: Connection, seen: Mapping[WorkingOrder, datetime]) -> list[Gone]:
+    """What filled of orders that are gone, each since it was seen working at a moment."""
+    try:
+        fills = await orders.executions(connection)
+        await connection.must_reach_ib()
+    except GatewayUnavailable:
+        return [Gone(one, None) for one in seen]
+    told = {one: since(one, at, fills) if one.account in {connection.account, ""} else None for one, at in seen.items()}
+    return [Gone(one, None if more is None else one.filled + more) for one, more in told.items()]
+
+
+async def gone(connection: Connection, these: Iterable[WorkingOrder], ask: Callable[[Connection], Awaitable[list[WorkingOrder]]]) -> None:
+    """Wait until none of these orders is in the list that ``ask`` gets. Raises OutcomeUnknown."""
+    known = {key for one in these for key in keys(one)}
+    deadline = clock.monotonic() + CANCELLED_WITHIN
+    try:
+        while left := [one for one in await ask(connection) if known & keys(one)]:
+            if clock.monotonic() >= deadline:
+                raise OutcomeUnknown(
+                    "not cancelled yet: " + ", ".join(f"{one.perm_id} {one.contract} ({one.status})" for one in left),
+                    next_step="v6 orders shows it; where the market is closed, IB answers at the open",
+                )
+            await clock.pause(0.25)
+    except GatewayUnavailable as error:
+        raise OutcomeUnknown(
+            f"the cancel was sent, and whether it was obeyed is not known: {error.message}", next_step="v6 orders"
+        ) from error
+
+
+def keys(order: WorkingOrder) -> set[tuple[int, ...]]:
+    """What an order may be known by again: IB may give it its number only after it was first listed."""
+    named: set[tuple[int, ...]] = {(order.perm_id,)} if order.perm_id else set()
+    return named | ({(order.client_id, order.order_id)} if order.client_id else set())
 
 
 def check_choice(which: str | None, *, everything: bool) -> None:
@@ -180,27 +251,10 @@ async def _as_its_owner_sees_it(connection: Connection, order: WorkingOrder) -> 
     for one in await _proven(connection):
         if one.perm_id == order.perm_id:
             return one
-    raise BadInput(f"order {order.perm_id} works no more", next_step="v6 orders")
+    raise BadInput(f"order {order.perm_id} works no more: it ended before it was cancelled", next_step="v6 positions --from-gateway")
 
 
 async def _proven(connection: Connection) -> list[WorkingOrder]:
     found = await orders.working(connection)
     await connection.must_reach_ib()
     return found
-
-
-async def _gone(connection: Connection, perm_ids: set[int]) -> None:
-    """Wait until none of these orders is listed. Raises OutcomeUnknown."""
-    deadline = clock.monotonic() + CANCELLED_WITHIN
-    try:
-        while left := [one for one in await _proven(connection) if one.perm_id in perm_ids]:
-            if clock.monotonic() >= deadline:
-                raise OutcomeUnknown(
-                    "not cancelled yet: " + ", ".join(f"{one.perm_id} {one.contract} ({one.status})" for one in left),
-                    next_step="v6 orders shows it; where the market is closed, IB answers at the open",
-                )
-            await clock.pause(0.25)
-    except GatewayUnavailable as error:
-        raise OutcomeUnknown(
-            f"the cancel was sent, and whether it was obeyed is not known: {error.message}", next_step="v6 orders"
-        ) from error

@@ -41,9 +41,11 @@ class Consent:
         return f"; a global cancel takes the orders of {' and '.join(self._managed)}" if self._others(self.pinned) else ""
 
     def take(self, typed: str) -> bool:
-        """Take what was typed when it was asked for; whether it is the account wanted."""
+        """Take what was typed when it was asked for, where it is the account wanted; whether it is."""
+        if not typed or typed != (self.pinned or typed):
+            return False
         self.typed = typed
-        return bool(typed) and typed == (self.pinned or typed)
+        return True
 
     def check(self) -> None:
         """Raise Refused where no order was cancelled for lack of consent: then nothing else is done either."""

@@ -15,6 +15,7 @@ from v6cli.procedure import Finding, Status
 from v6cli.results import count
 from v6cli.runbook.emergency_orders import Connect
 from v6cli.runbook.emergency_record import Keeper, SavedOrder
+from v6cli.runbook.fills import since
 from v6cli.runbook.protection import listed, lost, said
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Remainder:
         except V6Error as error:
             return self._as_recorded(error, covered)
         for saved in self._saved:
-            saved.filled_after = _filled_after(saved, fills)  # that much is not to be entered again
+            saved.filled_after = since(saved.order, saved.seen_at, fills)  # that much is not to be entered again
         self._keeper.save()
         return [self._open(held, "", Status.OK, covered), *self._filled(), *self._unprotected(held)]
 
@@ -98,12 +99,3 @@ async def _asked(connect: Connect) -> tuple[list[Position], list[Fill]]:
         return held, fills
     finally:
         await connection.close()
-
-
-def _filled_after(saved: SavedOrder, fills: Sequence[Fill]) -> float | None:
-    """How much of an order filled since it was saved. None where that is unknown: of a combination only its legs may be told."""
-    order = saved.order
-    # IB's clock is not this machine's: of an order that had no fill, each one is a later one.
-    later = [fill for fill in fills if fill.perm_id == order.perm_id and (not order.filled or fill.at > saved.seen_at)]
-    own = [fill.quantity for fill in later if fill.contract.kind == order.contract.kind]
-    return None if later and not own else sum(own)
