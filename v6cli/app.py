@@ -207,6 +207,13 @@ class App:
         except StateMissing:
             return None
 
+    def look_up_or_say(self, read: Callable[[State], T]) -> T | str | None:
+        """As ``look_up``; where the state cannot be read, why."""
+        try:
+            return self.look_up(read)
+        except Unavailable as error:
+            return error.message
+
     def ask(self, question: Coroutine[Any, Any, T]) -> T | str:
         """The answer to a question, or why it could not be had."""
         try:

@@ -16,18 +16,19 @@ def command(app: App) -> None:
     and what to do about it. v6 orders, typed bare, is the same.
 
     \b
-    If it fails: v6's own orders are shown as recorded, and that the working ones
-    are unknown is said.
+    If it fails: what is known is shown, and said what is not: v6's own orders as
+    recorded where the gateway is silent, the working ones where the state file
+    is damaged.
 
     \b
-    Exit codes: 0; 69 the gateway cannot be asked: what works is unknown.
+    Exit codes: 0; 69 the gateway cannot be asked, or the state file not be read.
 
     \b
     Examples:
       v6 orders
       v6 orders -o json
     """
-    recent = app.look_up(intents.recent) or []
+    recent = app.look_up_or_say(intents.recent)
     working = app.ask(orders.listed(app.gateway))
     app.output.show(orders.table(working, recent))
-    orders.check_known(working)
+    orders.check_known(working, recent)

@@ -154,6 +154,32 @@ def sent(home: Home, run: str = "run", con_id: int = 1, **end: Any) -> str:
         return recorded.order_ref
 
 
+@pytest.mark.parametrize(("working", "recent", "empty"), [
+    ((), None, "no order works, and none was sent by v6 yet"),
+    ((), "damaged", "no order works"),
+    ("silent", "damaged", "nothing is known of any order"),
+])  # fmt: skip
+def test_nothing_is_said_of_what_is_not_known(working: Any, recent: Any, empty: str) -> None:
+    assert orders.table(working, recent).empty == empty
+    assert orders.to_cancel([]).empty == "no order works at the gateway"
+
+
+def test_a_damaged_state_file_hides_no_order_that_works(desk: Any, v6: Any) -> None:
+    async def act(own: Desk) -> None:
+        await own.rests(55)
+        home = own.stage.home
+        own.stage.state.close()
+        home.state.write_bytes(b"no SQLite file" * 1000)
+        for beside in home.state.parent.glob("v6.sqlite-*"):
+            beside.unlink()
+        done = await asyncio.to_thread(v6, "--home", home, "orders", "-o", "json")
+        assert done.returncode == 69 and "what became of v6's own orders is unknown" in done.stderr, done.stderr
+        (row,) = json.loads(done.stdout)["rows"]
+        assert row["reference"] == "resting" and "UNKNOWN" in done.stdout
+
+    desk(act)
+
+
 @pytest.fixture
 def home(folder: Any) -> Home:
     return new_home.make(folder / "h", "demo", port=free_port())

@@ -13,7 +13,7 @@ from v6cli import clock, control
 from v6cli.broker import orders
 from v6cli.broker.codes import classify
 from v6cli.broker.ib import ClientIdInUse
-from v6cli.errors import BadInput, GatewayUnavailable, OutcomeUnknown, Refused, ServiceUnavailable, UsageError
+from v6cli.errors import BadInput, GatewayUnavailable, OutcomeUnknown, Refused, ServiceUnavailable, Unavailable, UsageError
 from v6cli.home import Home
 from v6cli.models import WorkingOrder
 from v6cli.results import Column, Table, count
@@ -45,17 +45,22 @@ _COLUMNS = (
 )
 
 
-def table(working: Sequence[WorkingOrder] | str, recent: Sequence[Intent]) -> Table:
-    """Working orders of every client, or why they are unknown; then v6's own recent ones."""
-    unknown = isinstance(working, str)
+def table(working: Sequence[WorkingOrder] | str, recent: Sequence[Intent] | str | None) -> Table:
+    """Working orders of every client, then v6's own recent ones; of either why it is unknown. ``recent`` None is a home without records."""
     alive = () if isinstance(working, str) else working
+    own = () if isinstance(recent, str) else recent or ()
     listed = {one.order_ref for one in alive}
     rows = [_working_row(one) for one in alive]
-    rows += [_recent_row(one) for one in recent if not listed & set(one.order_refs)]
-    empty = "none was sent by v6 yet" if unknown else "no order works, and none was sent by v6 yet"
-    return Table(
-        "v6.orders/1", "orders of v6; WHAT WORKS IS UNKNOWN" if unknown else "orders", _COLUMNS, rows, as_of=clock.now(), empty=empty
-    )
+    rows += [_recent_row(one) for one in own if not listed & set(one.order_refs)]
+    title = "orders of v6; WHAT WORKS IS UNKNOWN" if isinstance(working, str) else "orders"
+    notes = [f"what became of v6's own orders is UNKNOWN: {recent}"] if isinstance(recent, str) else []
+    return Table("v6.orders/1", title, _COLUMNS, rows, as_of=clock.now(), notes=notes, empty=_empty(working, recent))
+
+
+def _empty(working: Sequence[WorkingOrder] | str, recent: Sequence[Intent] | str | None) -> str:
+    said = [] if isinstance(working, str) else ["no order works"]
+    said += [] if isinstance(recent, str) else ["none was sent by v6 yet"]
+    return ", and ".join(said) or "nothing is known of any order"
 
 
 def to_cancel(working: Sequence[WorkingOrder]) -> Table:
@@ -64,10 +69,12 @@ def to_cancel(working: Sequence[WorkingOrder]) -> Table:
     return Table("v6.orders/1", "orders", _COLUMNS, rows, as_of=clock.now(), empty="no order works at the gateway")
 
 
-def check_known(working: Sequence[WorkingOrder] | str) -> None:
-    """Raise GatewayUnavailable where what works could not be told."""
+def check_known(working: Sequence[WorkingOrder] | str, recent: Sequence[Intent] | str | None) -> None:
+    """Raise GatewayUnavailable where what works could not be told, Unavailable where what became of v6's own orders could not."""
     if isinstance(working, str):
         raise GatewayUnavailable(f"what works at the gateway is unknown: {working}")
+    if isinstance(recent, str):
+        raise Unavailable(f"what became of v6's own orders is unknown: {recent}", next_step="v6 health")
 
 
 def _working_row(one: WorkingOrder) -> tuple[object, ...]:
