@@ -395,3 +395,32 @@ def test_a_step_that_has_a_bug_stops_no_other(stage, monkeypatch) -> None:
         assert [finding.status for finding in one.findings].count(Status.UNKNOWN) == 1
 
     stage(act)
+
+
+def test_kept_orders_are_not_called_gone(stage) -> None:
+    async def act(stage) -> None:
+        await places(stage, 1)
+        one = await carried_out(stage, Wish(keep_orders=True))
+        titles = {row[0] for row in one.table().rows}
+        assert {"Orders listed", "Orders kept"} <= titles and not titles & {"Orders cancelled", "Nothing works"}
+        assert kept(one).nothing_cancelled and not any("reentry" in note for note in one.table().notes)
+
+    stage(act)
+
+
+def test_what_is_to_be_typed_again_keeps_what_was_asked_for(stage) -> None:
+    async def act(stage) -> None:
+        await places(stage, 1)
+        stage.gateway.faults.set("second-account")
+        one = begun(stage, Wish(close_all=True, keep_dashboard=True))
+        one.agree(None, yes=True)
+        await one.carry_out(events.ignore)
+        again = "v6 emergency shutdown --keep-dashboard --close-all --account ID --yes"
+        for check in (one.check, one.consent.check):
+            with pytest.raises(Refused) as refused:
+                check()
+            assert refused.value.next_step == again
+        typed = begun(stage, Wish(account="DU1234567"))
+        assert typed.consent.again("--yes") == "v6 emergency shutdown --yes --account DU1234567"
+
+    stage(act)

@@ -24,7 +24,7 @@ from v6cli.results import Table, count
 from v6cli.runbook import emergency_logs, emergency_record, halt, other_homes, senders, shutdown_tables
 from v6cli.runbook.emergency_orders import Sweep
 from v6cli.runbook.emergency_record import Keeper
-from v6cli.runbook.shutdown_consent import AGAIN, Consent
+from v6cli.runbook.shutdown_consent import Consent
 from v6cli.runbook.shutdown_positions import Remainder
 from v6cli.runbook.shutdown_wish import Wish
 
@@ -107,17 +107,18 @@ class Shutdown:
 
         Where nobody can be asked, trading is stopped all the same.
         """
+        self.consent.yes = yes
         if yes:
             return
         if ask is None:
             ended = senders.said(senders.silence(self.home, self._rooms.services()))
-            self._refuse(f"nobody to ask: {ended}; no order was cancelled, nothing else stopped", f"{AGAIN} --yes")
+            self._refuse(f"nobody to ask: {ended}; no order was cancelled, nothing else stopped", self.consent.again("--yes"))
         elif self.consent.to_type:
             question = f"{self._plan()}{self.consent.reaches}.\nType {self.consent.pinned or 'the account id'} to go on: "
             if not self.consent.take(ask(question)):
-                self._refuse("not confirmed: nothing was stopped or cancelled", AGAIN)
+                self._refuse("not confirmed: nothing was stopped or cancelled", self.consent.again())
         elif ask(f"{self._plan()}.\nGo on? [y/N] ").lower() not in {"y", "yes"}:
-            self._refuse("declined: nothing was stopped or cancelled", AGAIN)
+            self._refuse("declined: nothing was stopped or cancelled", self.consent.again())
 
     def _plan(self) -> str:
         names = ", ".join(["v6-trading", *self._to_stop()])
@@ -152,15 +153,15 @@ class Shutdown:
         """Where it stands, for whoever interrupted it."""
         done = ", ".join(outcome.step.title for outcome in self._outcomes.values()) or "nothing"
         where = self.kept_elsewhere() or f"kept in {self.keeper.path}"
-        return f"interrupted after: {done}; {where}\ntrading stays {latch.read(self.home).state.value}; next: {AGAIN}, which proves anew"
+        return f"interrupted after: {done}; {where}\ntrading stays {latch.read(self.home).state.value}; next: {self.consent.again()}, which proves anew"
 
     async def _every_step(self) -> None:
         await self._step("halt", "Halt", "trading", 5.0, self._look_at_halt)
         await asyncio.gather(
-            self._step("cancel", "Orders cancelled", "orders", 40.0, self._sweep.cancel),
+            self._step("cancel", "Orders listed" if self.wish.keep_orders else "Orders cancelled", "orders", 40.0, self._sweep.cancel),
             self._step("trading", "Trading stopped", "trading", 90.0, self._stop_trading),
         )
-        await self._step("proof", "Nothing works", "orders", 120.0, self._prove)
+        await self._step("proof", "Orders kept" if self.wish.keep_orders else "Nothing works", "orders", 120.0, self._prove)
         await self._step("services", "Services stopped", "services", 120.0, self._stop_services)
         await self._step("positions", "Positions", "positions", 40.0, self._look_at_positions)
         await self._step("state", "State file", "state", 30.0, self._mend_state)
@@ -207,7 +208,9 @@ class Shutdown:
         found = await self._sweep.prove(self._ids_of_intents())
         self._nothing_works = not self.wish.keep_orders and all(finding.status is Status.OK for finding in found)
         if self._senders_left:
-            found.append(Finding("orders", Status.UNKNOWN, "a sender still lives: what it may yet send is not proven", advice=AGAIN))
+            found.append(
+                Finding("orders", Status.UNKNOWN, "a sender still lives: what it may yet send is not proven", advice=self.consent.again())
+            )
         return found
 
     def _ids_of_intents(self) -> list[int]:
@@ -255,7 +258,9 @@ class Shutdown:
         self._rooms.close_state()
         if using := processes.having_open(renewal.parts(self.home)):
             who = ", ".join(f"{one.name} (pid {one.pid})" for one in using)
-            return Finding("state", Status.UNHEALTHY, f"{damage}; {who} has it open, so it stays", advice=f"end it, then {AGAIN}")
+            return Finding(
+                "state", Status.UNHEALTHY, f"{damage}; {who} has it open, so it stays", advice=f"end it, then {self.consent.again()}"
+            )
         try:
             moved = renewal.begin_anew(self.home, self.keeper.stem.removeprefix("emergency_"))
         except CannotWrite as error:
@@ -347,11 +352,13 @@ class Shutdown:
             message = problem.message if problem else f"not everything could be written: {self._unwritten()}"
             raise CannotWrite(message, next_step=problem.next_step if problem else "free the disk")
         if code == Refused.exit_code:
-            raise Refused(self.consent.denied, next_step=f"{AGAIN} --account ID")
+            raise Refused(self.consent.denied, next_step=self.consent.again("--account ID"))
         if code:
             open_ends = [one.text for one in self.findings if one.status in {Status.UNKNOWN, Status.UNHEALTHY}]
             more = f" (and {len(open_ends) - 1} more)" if len(open_ends) > 1 else ""
-            raise OutcomeUnknown(f"NOT PROVEN: {open_ends[0]}{more}", next_step=f"look in TWS; then {AGAIN} again: it asks and proves anew")
+            raise OutcomeUnknown(
+                f"NOT PROVEN: {open_ends[0]}{more}", next_step=f"look in TWS; then {self.consent.again()} again: it proves anew"
+            )
 
     def _unwritten(self) -> str:
         told = [one.text for one in self.findings if one.subject == "written" and one.status is not Status.OK]

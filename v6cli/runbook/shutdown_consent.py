@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from msgspec import structs
@@ -23,10 +24,20 @@ class Consent:
         self.pinned = own.account if own else ""
         self.typed = wish.account
         self.denied = ""
+        self.yes = False  # whether it was not to ask
         self._home = home
         self._wish = wish
         self._own = own
         self._managed: Sequence[str] = ()
+
+    def again(self, *more: str) -> str:
+        """The line that does it again, with what was asked for this time and ``more``."""
+        options = [*self._wish.options, *more]
+        if self.yes:
+            options.append("--yes")
+        if self.typed and "--account ID" not in more:
+            options.append(f"--account {shlex.quote(self.typed)}")
+        return " ".join([AGAIN, *dict.fromkeys(options)])
 
     @property
     def to_type(self) -> bool:
@@ -50,7 +61,7 @@ class Consent:
     def check(self) -> None:
         """Raise Refused where no order was cancelled for lack of consent: then nothing else is done either."""
         if self.denied:
-            raise Refused(f"no position was closed: {self.denied}", next_step=f"{AGAIN} --close-all --account ID")
+            raise Refused(f"no position was closed: {self.denied}", next_step=self.again("--close-all", "--account ID"))
 
     def met(self, connection: Connection) -> None:
         """Learn which accounts the gateway manages."""
@@ -79,7 +90,7 @@ class Consent:
                 return self._own  # whoever looks may take the one account that there is; nothing is sent unless one is typed
             if not self._wish.keep_orders:
                 self.denied = "NO ORDER WAS CANCELLED: the account of this home is unknown, and nobody typed it"
-            raise Refused("the account of this home is unknown: nothing is sent to a gateway", next_step=f"{AGAIN} --account ID")
+            raise Refused("the account of this home is unknown: nothing is sent to a gateway", next_step=self.again("--account ID"))
         if self._own is not None:
             return structs.replace(self._own, account=self.typed)
         try:
