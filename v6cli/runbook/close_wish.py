@@ -83,7 +83,7 @@ def wish_for_everything(own: Closing) -> Wish:
 def _check_not_blank(name: str, given: str) -> None:
     """A shell variable that is not set leaves an empty text, which is no wish to close whatever there is."""
     if not given.strip():
-        raise UsageError(f"{name} is empty: nothing was closed", next_step="v6 positions names what is held; v6 close-all closes all of it")
+        raise UsageError(f"{name} is empty: nothing was closed", next_step="v6 positions")
 
 
 def _line(
