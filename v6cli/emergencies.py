@@ -134,7 +134,7 @@ class Emergencies:
         left = self.close_positions(closing)
         self._app.output.show(close_tables.left_table(left, what))
         self._app.output.note(halt.said(latch.read(self._app.home)))
-        close_tables.check_flat(left, what)
+        close_tables.check_flat(left, closing.wish.line)
 
     def show_what_closes(self, closing: CloseAll | None, *, yes: bool) -> None:
         """Show who is to decide it what would be closed, or say why that is unknown. Where nobody is, nothing waits."""

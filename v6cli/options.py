@@ -156,7 +156,7 @@ def closing(function: Callable[..., R]) -> Callable[..., R]:
             click.option("--market", is_flag=True, help="Single legs that nobody takes at the cap go at the market."),
             click.option("--queue", is_flag=True, help="Send also what does not trade now: it waits for the open."),
             click.option("--timeout", type=float, metavar="SECONDS", help="Longest it goes on."),
-            click.option("--limit", "limits", multiple=True, metavar="ID=PRICE", help="Your price for a contract without a quote."),
+            click.option("--limit", "limits", multiple=True, metavar="ID=PRICE", help="Your price for one leg, which then goes alone."),
             click.option("--account", default="", metavar="ID", help="The account, where one has to be typed."),
             click.option("-y", "--yes", is_flag=True, help="Do not ask. It replaces no account id."),
             click.option("--dry-run", is_flag=True, help="Show what would happen; change nothing."),
