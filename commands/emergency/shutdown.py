@@ -55,7 +55,7 @@ def command(app: App, reason: str, yes: bool, account: str, keep_orders: bool, k
     app.outlive_terminal()
     latched = shutdown.halt_first(app.home, wish, app.operator, app.halts.silence)
     app.output.note(halt.said(latch.read(app.home)))
-    wish.check()
+    shutdown.check(wish, latched)
     with app.act.journaled(emergency=True):
         app.say_where(emergency=True)
         under_way = app.emergencies.shutdown(latched, wish)

@@ -7,7 +7,7 @@ import pytest
 from v6cli import latch, permits
 from v6cli.errors import CannotWrite, OutcomeUnknown, Refused, UsageError, V6Error
 from v6cli.latch import TradingState
-from v6cli.runbook import emergency_record
+from v6cli.runbook import emergency_record, shutdown
 from v6cli.runbook.shutdown import worse
 from v6cli.runbook.shutdown_wish import Wish
 from v6cli.state import intents, journal, runs
@@ -52,8 +52,11 @@ def test_without_a_gateway_nothing_is_closed_and_that_is_said(closing_demo: Demo
 def test_kept_orders_and_closing_exclude_each_other(v6, demo_home) -> None:
     with pytest.raises(UsageError, match="exclude each other"):
         Wish(keep_orders=True, close_all=True).check()
-    v6("--home", demo_home, "emergency", "shutdown", "--keep-orders", "--close-all", check=64)
-    assert latch.read(demo_home).state is TradingState.ACTIVE
+    refused = v6("--home", demo_home, "emergency", "shutdown", "--keep-orders", "--close-all", check=64)
+    assert latch.read(demo_home).state is TradingState.HALTED and "trading state HALTED" in refused.stderr
+    problem = CannotWrite("the halt is not recorded")
+    with pytest.raises(CannotWrite, match="not recorded"):
+        shutdown.check(Wish(keep_orders=True, close_all=True), shutdown.Latched(problem=problem))
 
 
 @pytest.mark.parametrize(("errors", "code"), [

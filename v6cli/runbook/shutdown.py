@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from v6cli import barrier, clock, latch, locks, procedure
 from v6cli.broker.connection import Connection, connect
-from v6cli.errors import CannotWrite, OutcomeUnknown, Refused, V6Error
+from v6cli.errors import CannotWrite, OutcomeUnknown, Refused, UsageError, V6Error
 from v6cli.events import Report, ignore
 from v6cli.home import Home, profile_of
 from v6cli.latch import TradingState
@@ -57,6 +57,16 @@ def halt_first(home: Home, wish: Wish, who: str, silence: Callable[[], str]) -> 
         return Latched(tuple(halt.tighten(home, TradingState.HALTED, wish.reason or DEFAULT_REASON, who, silence).kept))
     except CannotWrite as error:
         return Latched(problem=error)
+
+
+def check(wish: Wish, latched: Latched) -> None:
+    """Refuse a wish that contradicts itself, which has halted trading all the same. Raises UsageError; where the halt could not even be
+    recorded, that.
+    """
+    try:
+        wish.check()
+    except UsageError as error:
+        raise latched.problem or error from None
 
 
 class Rooms(Struct, frozen=True):
