@@ -44,7 +44,7 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
         app.say_where()
         closing = app.emergencies.closing(wish)
         app.emergencies.show_plan(closing)
-        closing.agree(app.output.ask, yes=yes, typed=account)
+        closing.agree(app.output.ask_or_no, yes=yes, typed=account)
         closing.begin(app.state, app.act.run)
         closing.permit()
         left = app.emergencies.close_positions(closing)

@@ -57,7 +57,7 @@ def command(app: App, symbol: str | None, strategy: str | None, account: str, ye
             closing = app.emergencies.closing(wish)
             app.emergencies.show_plan(closing)
             app.act.check_recordable()
-            closing.agree(app.output.ask, yes=yes, typed=account)
+            closing.agree(app.output.ask_or_no, yes=yes, typed=account)
             with app.alone("close-all"):
                 app.emergencies.flatten(closing)
     app.output.note(close_all.NEXT)

@@ -16,6 +16,7 @@ import pytest
 
 from v6cli import errors, latch, main, settings
 from v6cli.app import FORMATS, App
+from v6cli.console.output import Output
 from v6cli.home import Home
 from v6cli.main import REGISTRY, SECTIONS, LazyGroup, command_lines, root
 from v6cli.state import journal
@@ -268,6 +269,17 @@ def test_interrupted_is_130(demo_home, monkeypatch, capsys) -> None:
     monkeypatch.setattr(settings, "load_with_sources", interrupted)
     assert main.run(["--home", str(demo_home.root), "config", "show"]) == 130
     assert capsys.readouterr().err.strip() == "v6: interrupted"
+
+
+def test_an_interrupt_at_the_question_of_an_emergency_is_a_no(monkeypatch) -> None:
+    def interrupted(_question: str) -> str:
+        raise KeyboardInterrupt
+
+    output = Output(None, color=False, quiet=False, verbose=False)
+    monkeypatch.setattr(Output, "ask", property(lambda _self: interrupted))
+    assert output.ask_or_no is not None and output.ask_or_no("close everything?") == ""
+    monkeypatch.setattr(Output, "ask", None)
+    assert output.ask_or_no is None
 
 
 def test_a_closed_pipe_is_no_failure(demo_home) -> None:

@@ -179,7 +179,7 @@ class Emergencies:
             shown = closing.stage
             self.show_plan(closing)
             agreed = shown is not None and not closing.grown_since(shown)
-            closing.agree(self._app.output.ask, yes=yes, typed=shutdown.consent.typed, agreed=agreed)
+            closing.agree(self._app.output.ask_or_no, yes=yes, typed=shutdown.consent.typed, agreed=agreed)
             with self._app.alone("close-all"):
                 self.flatten(closing)
 
@@ -211,4 +211,4 @@ class Emergencies:
             except Grown as grown:
                 assert closing.stage is not None
                 self._show_stage(closing, closing.stage)
-                closing.agree_to_more(self._app.output.ask, grown)
+                closing.agree_to_more(self._app.output.ask_or_no, grown)

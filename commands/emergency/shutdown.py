@@ -62,7 +62,7 @@ def command(app: App, reason: str, yes: bool, account: str, keep_orders: bool, k
         app.emergencies.show_at_stake(under_way, yes=yes)
         closing = app.emergencies.closing_everything() if close_all else None
         app.emergencies.show_what_closes(closing, yes=yes)
-        under_way.agree(app.output.ask, yes=yes)
+        under_way.agree(app.output.ask_or_no, yes=yes)
         app.emergencies.shut_down(under_way)
         app.emergencies.flatten_after(under_way, closing, yes=yes)
     app.output.note(shutdown.NEXT)

@@ -187,11 +187,24 @@ class Output:
                 return sys.stdin.readline().strip()
             except OSError:
                 return ""  # nobody sits there any more
-            except KeyboardInterrupt:
-                _aside("")
-                return ""  # a no, of which the command says what it leaves
 
         return ask
+
+    @property
+    def ask_or_no(self) -> Callable[[str], str] | None:
+        """As ``ask``, but ^C is a no, too: for acts that leave something behind where they are declined, and say so."""
+        ask = self.ask
+        if ask is None:
+            return None
+
+        def ask_or_no(question: str) -> str:
+            try:
+                return ask(question)
+            except KeyboardInterrupt:
+                _aside("")
+                return ""
+
+        return ask_or_no
 
     def require_format(self, *formats: str) -> None:
         """Refuse a format this command cannot give. Raises UsageError."""
