@@ -12,7 +12,7 @@ import pytest
 
 from v6cli import events, latch, permits
 from v6cli.broker.ib import ClientIdInUse
-from v6cli.errors import BadInput, OutcomeUnknown, Refused
+from v6cli.errors import BadInput, CannotWrite, OutcomeUnknown, Refused
 from v6cli.home import Home
 from v6cli.latch import TradingState
 from v6cli.models import Order
@@ -165,7 +165,16 @@ def test_a_combo_of_somebody_else_that_will_not_go_keeps_its_symbol_from_being_c
     stage(act)
 
 
-@pytest.mark.parametrize("error", [ClientIdInUse("client id 90 is in use"), Refused("the wrong account"), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientIdInUse("client id 90 is in use"),
+        Refused("the wrong account"),
+        CannotWrite("the disk is full"),
+        OSError(errno.EIO, "Input/output error"),
+        asyncio.CancelledError(),
+    ],
+)
 def test_whatever_stops_it_orders_that_may_work_are_named(stage: Any, error: BaseException) -> None:
     """Their connection may be gone, so that nobody could cancel them."""
 
@@ -177,7 +186,7 @@ def test_whatever_stops_it_orders_that_may_work_are_named(stage: Any, error: Bas
     async def act(prepared: Any) -> None:
         wish = close_wish.wish_for_everything(prepared.settings.closing)
         closing = close_all.CloseAll(prepared.home, prepared.settings, prepared.state, wish, "run", gateway)
-        with pytest.raises((Refused, asyncio.CancelledError)):
+        with pytest.raises((Refused, CannotWrite, OSError, asyncio.CancelledError)):
             await closing.carry_out(events.ignore)
         stock = next(one.contract for one in prepared.gateway.account.holdings.values() if one.contract.kind == "STK")
         sent = intents.record(prepared.state, Order("DU1234567", stock, "SELL", 1), "run", 90, 1, "close-all")

@@ -176,7 +176,8 @@ class CloseAll:
     async def carry_out(self, report: Report) -> list[Left]:
         """Cancel, close, and ask anew what is held; what is left.
 
-        Raises Grown where there is more to close than was agreed to: ``stage`` is then what there is. Raises Refused, OutcomeUnknown.
+        Raises Grown where there is more to close than was agreed to: ``stage`` is then what there is. Raises Refused, CannotWrite,
+        OutcomeUnknown which names the orders that may still work, whatever else stopped it.
         """
         report = _heard_or_not(report)
         deadline = clock.monotonic() + self.wish.how.own.timeout
@@ -198,8 +199,8 @@ class CloseAll:
             raise self._not_finished(f"not finished within {self.wish.how.own.timeout:g} s") from None
         except GatewayUnavailable as error:
             raise self._not_finished(f"not finished: {error.message}") from error
-        except (Refused, OSError, asyncio.CancelledError) as error:
-            if self._unsettled():  # such as those that were sent over a connection that is gone
+        except (V6Error, OSError, asyncio.CancelledError) as error:
+            if self._unsettled():  # such as those that were sent over a connection that is gone, or before the disk was full
                 raise self._not_finished("interrupted" if isinstance(error, asyncio.CancelledError) else str(error)) from error
             raise
 
