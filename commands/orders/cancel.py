@@ -7,7 +7,7 @@ import click
 from v6cli import options
 from v6cli.app import App
 from v6cli.runbook import cancelling, orders
-from v6cli.runbook.shutdown_consent import Consent
+from v6cli.runbook.consent import Consent
 from v6cli.runbook.shutdown_wish import Wish
 
 

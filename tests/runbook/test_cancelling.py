@@ -13,8 +13,8 @@ from v6cli.broker import orders as broker
 from v6cli.errors import GatewayUnavailable, OutcomeUnknown, Refused
 from v6cli.models import Contract, WorkingOrder
 from v6cli.runbook import cancelling, orders
+from v6cli.runbook.consent import Consent
 from v6cli.runbook.orders import Gone
-from v6cli.runbook.shutdown_consent import Consent
 from v6cli.runbook.shutdown_wish import Wish
 
 from .test_orders import Desk, desk

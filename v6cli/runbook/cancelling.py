@@ -13,8 +13,8 @@ from v6cli.errors import Refused
 from v6cli.models import WorkingOrder
 from v6cli.results import count
 from v6cli.runbook import orders
+from v6cli.runbook.consent import Consent
 from v6cli.runbook.orders import Gateway, Gone
-from v6cli.runbook.shutdown_consent import Consent
 
 if TYPE_CHECKING:
     from v6cli.broker.connection import Connection

@@ -22,9 +22,9 @@ from v6cli.latch import TradingState
 from v6cli.procedure import Finding, Fix, Outcome, Status, Step
 from v6cli.results import Table, count
 from v6cli.runbook import emergency_logs, emergency_record, halt, other_homes, senders, shutdown_tables
+from v6cli.runbook.consent import Consent
 from v6cli.runbook.emergency_orders import Sweep
 from v6cli.runbook.emergency_record import Keeper
-from v6cli.runbook.shutdown_consent import Consent
 from v6cli.runbook.shutdown_positions import Remainder
 from v6cli.runbook.shutdown_wish import Wish
 

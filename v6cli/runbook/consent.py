@@ -1,4 +1,4 @@
-"""For whom an emergency shutdown may speak: a global cancel takes the orders of every account that the gateway manages."""
+"""For whom a cancel of everything may speak: it takes the orders of every account that the gateway manages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AGAIN = "v6 emergency shutdown"
 
 
 class Consent:
-    """What one shutdown may touch. ``own`` is None where the settings of the home are unknown; ``denied`` is why it cancelled no order."""
+    """What one shutdown, or ``v6 orders cancel --all``, may touch. ``own`` is None where the settings of the home are unknown; ``denied`` is why it cancelled no order."""
 
     def __init__(self, home: Home, wish: Wish, own: Settings | None) -> None:
         self.pinned = own.account if own else ""
