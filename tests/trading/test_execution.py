@@ -29,9 +29,9 @@ def test_an_order_fills_and_its_end_is_recorded(trading: Any) -> None:
         assert (end.ending, end.filled, at.state) == ("filled", 100.0, "filled")
         assert end.average and end.average > 0
         assert recorded.order.contract.con_id not in await position_sizes(at.connection)
-        assert [fill.order_ref for fill in (await resolve.ask(at.connection)).fills if fill.order_ref.startswith("v6-")] == [
-            recorded.order_ref
-        ]
+        parts = [fill for fill in (await resolve.ask(at.connection)).fills if fill.order_ref.startswith("v6-")]
+        assert {fill.order_ref for fill in parts} == {recorded.order_ref}
+        assert resolve.filled_of(recorded.order, parts, {recorded.order_ref}) == 100.0, "in however many parts it filled"
 
     trading(act)
 
