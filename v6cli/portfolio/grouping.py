@@ -5,6 +5,7 @@ A position may belong to several strategies; each takes a share of its quantity,
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import lru_cache
@@ -110,16 +111,24 @@ class _Vertical(Struct, frozen=True):
 def _verticals(legs: list[Position], rest: _Rest) -> list[_Vertical]:
     """Pair each short with the nearest long of the same right and expiry."""
     found = []
-    longs = [(_strike(leg), leg) for leg in legs if leg.quantity > 0]
+    longs = sorted([leg for leg in legs if leg.quantity > 0], key=_strike)
+    strikes = [_strike(leg) for leg in longs]
     for short in [leg for leg in legs if leg.quantity < 0]:
-        own = _strike(short)
         while longs and rest.of(short) < -EPSILON:
-            nearest = min(longs, key=lambda one: abs(one[0] - own))
-            size = min(-rest.of(short), rest.of(nearest[1]))
-            found.append(_vertical(short, nearest[1], size, rest))
-            if rest.of(nearest[1]) <= EPSILON:
-                longs.remove(nearest)
+            place = _nearest(strikes, _strike(short))
+            size = min(-rest.of(short), rest.of(longs[place]))
+            found.append(_vertical(short, longs[place], size, rest))
+            if rest.of(longs[place]) <= EPSILON:
+                del longs[place], strikes[place]
     return found
+
+
+def _nearest(strikes: list[float], wanted: float) -> int:
+    """Where in the strikes, which ascend, the nearest one stands; the lower of two that are as near."""
+    place = bisect_left(strikes, wanted)
+    if place == len(strikes) or (place > 0 and wanted - strikes[place - 1] <= strikes[place] - wanted):
+        return place - 1
+    return place
 
 
 def _vertical(short: Position, long: Position, size: float, rest: _Rest) -> _Vertical:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from operator import itemgetter
 from typing import Any
 
 from v6cli.errors import UsageError
@@ -33,6 +34,7 @@ COLUMNS = (
 SORTS = ("group", "symbol", "expiry", "strike", "quantity", "value", "pnl", "dte", "delta", "gamma", "theta", "vega")
 _INDEX = {column.name: number for number, column in enumerate(COLUMNS)}
 _SUMMED = tuple(_INDEX[name] for name in ("value", "pnl", "delta", "gamma", "theta", "vega"))
+_summands = itemgetter(*_SUMMED)
 
 
 def table(
@@ -109,9 +111,7 @@ def _total(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Sums of value, P&L and greeks; a sum with an unknown part is unknown."""
     total: list[Any] = [""] * len(COLUMNS)
     total[0] = "total"
-    columns = list(zip(*rows, strict=True))
-    for number in _SUMMED:
-        values = columns[number]
+    for number, values in zip(_SUMMED, zip(*map(_summands, rows), strict=True), strict=True):
         total[number] = None if None in values else sum(values)
     return tuple(total)
 
