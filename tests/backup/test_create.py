@@ -18,7 +18,7 @@ from v6cli import events, latch, locks, settings
 from v6cli.backup import create, extract, scratch, verify
 from v6cli.errors import CannotWrite, Refused, Unavailable
 from v6cli.home import Home
-from v6cli.lake import contents, reader, tables
+from v6cli.lake import contents, durability, reader, tables
 from v6cli.lake.schemas import SYNC_RUNS, TABLES
 from v6cli.lake.writer import Writer
 from v6cli.latch import TradingState
@@ -120,6 +120,16 @@ def test_a_broken_table_is_named_and_the_rest_is_backed_up(home: Home, folder: P
     found = verify.verify(backup.path, folder, events.ignore)
     assert found.code == 1 and "executions" in str(found.findings)
     assert {table.name for table in backup.manifest.tables} == TABLES.keys() - {"executions"}
+
+
+@pytest.mark.parametrize("name", ["positions", SYNC_RUNS])
+def test_a_table_whose_commits_were_emptied_is_damaged_and_not_a_smaller_one(home: Home, name: str) -> None:
+    """deltalake reads an empty file of the log as a commit without actions, and shows the table as it was before."""
+    durability.commit_file(home.lake / name, durability.last_commit(home.lake / name) or 0).write_bytes(b"")
+    backup = back_up(home)
+    assert {one.what: "is empty" in one.why for one in backup.manifest.lost} == {f"data/lake/{name}": True}
+    with pytest.raises(Unavailable, match=name):
+        create.check_whole(backup)
 
 
 def test_a_partition_that_leads_out_of_the_lake_is_not_followed(home: Home, folder: Path) -> None:

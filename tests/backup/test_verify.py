@@ -115,6 +115,16 @@ def test_a_table_that_nobody_lists_a_file_too_many_and_one_too_few_are_found(hom
         assert lying(backup, home, change).code == 2, change.__name__
 
 
+def test_a_commit_that_was_empty_when_the_backup_was_made_is_found(home: Home, backup: Backup) -> None:
+    """The manifest of an older v6 counts the rows of the table as deltalake shows it."""
+
+    def emptied(plain: dict, contents: dict[str, bytes]) -> None:
+        contents[max(path for path in contents if path.startswith("data/lake/executions/_delta_log"))] = b""
+
+    found = lying(backup, home, emptied)
+    assert found.code == 2 and "executions is damaged" in str(found.findings)
+
+
 def test_a_log_that_names_files_outside_of_its_table_is_not_followed(home: Home, backup: Backup, folder: Path) -> None:
     secret = folder / "secret.parquet"
 

@@ -23,7 +23,7 @@ from v6cli.lake.durability import LOG
 from v6cli.lake.errors import LakeEmpty, LakeUnreadable
 from v6cli.lake.rows import SyncRunRecord
 from v6cli.lake.schemas import SYNC_RUNS, TABLES
-from v6cli.lake.table_files import Vanished, data_files, log_files, schema_of
+from v6cli.lake.table_files import Vanished, check_log, data_files, log_files, schema_of
 from v6cli.lake.tables import BROKEN, WRITERS_LOCK, open_table
 
 PATIENCE = 5.0  # wall seconds in which a set of versions must be found whole; a sync names a new one meanwhile
@@ -171,6 +171,7 @@ def _named(lake: Path) -> tuple[str | None, SyncRunRecord | None, dict[str, int]
         return None, None, {}
     try:
         table = open_table(lake, SYNC_RUNS)
+        check_log(lake / SYNC_RUNS, table.version())
         record = scan.last_sync_run(table)
         return None, record, ({**record.versions} if record else {}) | {SYNC_RUNS: table.version()}
     except LakeEmpty:
@@ -206,6 +207,7 @@ def _table(lake: Path, name: str, named: int | None) -> TableContents:
     """The table at the version named, or its latest. Raises LakeUnreadable, Vanished, OSError."""
     table = open_table(lake, name, named)
     version = table.version()
+    check_log(lake / name, version)
     log = [LakeFile(f"{name}/{LOG}/{part}", 0) for part in log_files(lake / name / LOG, version)]
     files, rows = data_files(table)
     data = [LakeFile(f"{name}/{path}", size) for path, size in files]

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from v6cli.lake.errors import LakeUnreadable, first_line
 from v6cli.lake.footers import Footers
-from v6cli.lake.table_files import data_files, schema_of
+from v6cli.lake.table_files import check_log, data_files, schema_of
 from v6cli.lake.tables import open_table
 
 
@@ -36,6 +36,7 @@ def open_and_count(lake: Path, name: str) -> Found:
     except (DeltaError, OSError, ValueError) as error:
         raise LakeUnreadable(f"the lake's table {name} cannot be read: {first_line(error)}") from error
     del table
+    check_log(lake / name, version)
     footers = Footers()
     counted = sum(footers.rows(f"{lake}/{name}/{path}", size) for path, size in files)
     if said is not None and said != counted:
