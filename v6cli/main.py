@@ -15,7 +15,6 @@ import io  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
-from copy import copy  # noqa: E402
 from importlib import import_module  # noqa: E402
 from typing import TextIO, cast  # noqa: E402
 
@@ -186,6 +185,8 @@ class LazyGroup(Shared, click.Group):
         command = import_module(module).command
         assert isinstance(command, click.Command)
         if entry.means:
+            from copy import copy
+
             command = copy(command)
         command.name = entry.name
         return command
