@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec.inspect
 import pytest
 
-from v6cli import settings
+from v6cli import settings, settings_sense
 from v6cli.errors import BadConfiguration, UsageError
 from v6cli.home import Home
 from v6cli.install import new_home
@@ -25,9 +27,9 @@ def own(home: Home, text: str) -> Home:
 
 
 REFUSED = {
-    "a value of another kind": ('profile = "demo"\nsync.interval = "soon"', ["sync.interval", "'soon'", "float"]),
-    "out of range": ('profile = "demo"\ngateway.port = 70000', ["gateway.port", "70000", "65535"]),
-    "zero where it must be more": ('profile = "demo"\nlimits.delta = 0', ["limits.delta", "0", "> 0"]),
+    "a value of another kind": ('profile = "demo"\nsync.interval = "soon"', ["sync.interval", "'soon'", "expected a number, got text"]),
+    "out of range": ('profile = "demo"\ngateway.port = 70000', ["gateway.port", "70000", "expected a whole number of at most 65535"]),
+    "zero where it must be more": ('profile = "demo"\nlimits.delta = 0', ["limits.delta", "0", "expected a number above 0"]),
     "infinite": ('profile = "demo"\nlimits.delta = inf', ["limits.delta", "inf"]),
     "not a number": ('profile = "demo"\nlimits.gamma = nan', ["limits.gamma", "nan"]),
     "a choice there is not": ('profile = "demo"\nlimits.concentration_basis = "net"', ["limits.concentration_basis", "'net'"]),
@@ -67,7 +69,14 @@ REFUSED = {
         'profile = "paper"\ngateway.resets = ["Sun 00:00 - Sat 23:59"]',
         ["gateway.resets", "lasts 6d 23h", "none is longer than 12h 00m"],
     ),
-    "resets that are no list": ('profile = "paper"\ngateway.resets = "00:15 - 01:45"', ["gateway.resets", "'00:15 - 01:45'", "array"]),
+    "resets that are no list": (
+        'profile = "paper"\ngateway.resets = "00:15 - 01:45"',
+        ["gateway.resets", "'00:15 - 01:45'", "expected a list, got text"],
+    ),
+    "nothing where it must be something": ('profile = "demo"\ngateway.host = ""', ["gateway.host", "expected text that is not empty"]),
+    "a remote place that is none": ('profile = "demo"\nbackup.remote = "there"', ["backup.remote", "'there'", "expected a folder like /"]),
+    "a recipient that is none": ('profile = "demo"\nbackup.recipient = "me"', ["backup.recipient", "'me'", "begins with age1"]),
+    "an identity that is no whole path": ('profile = "demo"\nbackup.identity = "key"', ["backup.identity", "'key'", "begins with /"]),
     "a zone that is a folder": ('profile = "demo"\ngateway.time_zone = "America"', ["gateway.time_zone", "'America'", "America/New_York"]),
     "a zone out of its folder": ('profile = "demo"\ngateway.time_zone = "../passwd"', ["gateway.time_zone", "'../passwd'"]),
     "a cancel that takes too much": ('profile = "demo"\nmessages.cancel = 6', ["messages.cancel", "allowed is 5"]),
@@ -84,6 +93,18 @@ def test_a_refusal_names_file_key_value_and_what_is_allowed(demo_home: Home, cas
         settings.load(own(demo_home, text))
     said = refusal.value.message
     assert str(demo_home.settings_file) in said and all(word in said for word in words), said
+
+
+def test_what_a_text_must_look_like_is_said_in_words_and_no_pattern_is_shown() -> None:
+    def patterns(fields: Any, prefix: str = "") -> Iterator[str]:
+        for field in fields:
+            if isinstance(field.type, msgspec.inspect.StructType):
+                yield from patterns(field.type.fields, f"{prefix}{field.encode_name}.")
+            elif getattr(field.type, "pattern", None):
+                yield prefix + field.encode_name
+
+    kinds: Any = msgspec.inspect.type_info(settings.Settings)
+    assert set(patterns(kinds.fields)) == set(settings_sense._PATTERNS)
 
 
 def test_the_line_that_validates_a_mended_file_can_be_typed(folder: Path) -> None:
@@ -117,7 +138,7 @@ def test_variables_win_and_say_so(demo_home: Home, monkeypatch: pytest.MonkeyPat
     ("name", "value", "words"),
     [
         ("V6_SYNC_INTERVALL", "5", ["$V6_SYNC_INTERVALL", "no setting"]),
-        ("V6_SYNC_INTERVAL", "soon", ["$V6_SYNC_INTERVAL", "sync.interval", "'soon'", "float"]),
+        ("V6_SYNC_INTERVAL", "soon", ["$V6_SYNC_INTERVAL", "sync.interval", "'soon'", "a number"]),
         ("V6_PROFILE", "live", ["$V6_PROFILE", "'live'", "'demo'"]),
         ("V6_ACCOUNT", "DU7654321", ["$V6_ACCOUNT", "'DU7654321'", "'DU1234567'"]),
     ],

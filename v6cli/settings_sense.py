@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
 Values = dict[str, Any]
 
+# What msgspec calls them, and what is said to people.
+_TYPES = {"float": "a number", "int": "a whole number", "str": "text", "bool": "true or false", "array": "a list", "object": "a section"}
+_BOUNDS = {">": "above", ">=": "of at least", "<": "below", "<=": "of at most"}
+_PATTERNS = {
+    "account": "an id like U1234567, or DU1234567 on paper",
+    "backup.remote": "a folder like /mnt/backups, or s3://BUCKET/PLACE (or gs, az) without a password in it",
+    "backup.recipient": "a public key of age, which begins with age1",
+    "backup.identity": "a path that begins with /",
+}
+
 
 class Layers(Struct, frozen=True):
     """The values of all layers laid over each other, the layer that set each dotted key, and what the home's own layer is called."""
@@ -141,11 +151,16 @@ def _refused(keys: Sequence[str], why: str, layers: Layers) -> BadConfiguration:
 
 def _allowed(path: str, what: str, choices: Callable[[str], list[str]]) -> str:
     """What msgspec expected, in words."""
-    if path == "account":
-        return "an id like U1234567, or DU1234567 on paper"
+    if "matching regex" in what:
+        return _PATTERNS[path]
     if what.startswith("Invalid enum value"):
         return " or ".join(choices(path))
-    return what.removeprefix("Expected ").replace("`", "")
+    named = re.sub(
+        r"`(\w+)`",
+        lambda match: _TYPES.get(match[1], match[1]),
+        what.removeprefix("Expected ").replace("of length >= 1", "that is not empty"),
+    )
+    return re.sub(r" ([<>]=?) (\S+)", lambda match: f" {_BOUNDS[match[1]]} {float(match[2]):g}", named)
 
 
 def _mend(key: str, source: str) -> str:
