@@ -178,7 +178,11 @@ class RecordedIntent(Struct, frozen=True):
 
 
 class WorkingOrder(Struct, frozen=True):
-    """An order alive at the gateway, whoever placed it. ``perm_id`` is its key; ``status`` is IB's word."""
+    """An order alive at the gateway, whoever placed it. ``perm_id`` is its key; ``status`` is IB's word.
+
+    ``legs`` are those of a combo, by contract id, with 1 where buying the combo buys it and -1 where that sells it; none where IB does
+    not tell them all.
+    """
 
     perm_id: int
     order_id: int
@@ -193,6 +197,7 @@ class WorkingOrder(Struct, frozen=True):
     limit_price: float | None = None
     stop_price: float | None = None
     order_ref: str = ""
+    legs: tuple[tuple[int, int], ...] = ()
 
 
 class CompletedOrder(Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from v6cli import events, latch, permits
+from v6cli.broker import translate
 from v6cli.broker.ib import ClientIdInUse
 from v6cli.errors import BadInput, CannotWrite, OutcomeUnknown, Refused
 from v6cli.home import Home
@@ -137,8 +138,43 @@ def test_a_line_that_is_suggested_can_be_typed_as_it_is() -> None:
     assert close_wish.wish_for_everything(own).line == "v6 close-all"
 
 
-def test_a_combo_of_somebody_else_that_will_not_go_keeps_its_symbol_from_being_closed(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its legs are not told: closing beside it could close the same twice."""
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("shares_a_leg", [True, False])
+def test_closing_one_thing_cancels_a_combo_of_the_same_symbol_only_where_it_has_a_leg_of_it(
+    stage: Any, monkeypatch: pytest.MonkeyPatch, shares_a_leg: bool, told: bool
+) -> None:
+    """It may be another position's protection. One whose legs are not told may have any leg of its symbol."""
+    if not told:
+        monkeypatch.setattr(translate, "_legs", lambda _raw: ())
+
+    async def act(prepared: Any) -> None:
+        closing = closing_of(prepared, "SPY")
+        ids = {one.contract.con_id for one in held(prepared, "SPY")}
+        async with prepared.as_client("cancel", 55) as other:
+            library = other.client.library
+            strikes = (
+                await other.client._ib.qualifyContractsAsync(library.Option("SPY", "20261218", strike, "P", "SMART", tradingClass="SPY"))
+                for strike in range(500, 700, 5)
+            )
+            free = [found.conId async for (found,) in strikes if found.conId not in ids][:2]
+            legs = [min(ids), free[0]] if shares_a_leg else free
+            combo = library.Bag(symbol="SPY", exchange="SMART", currency="USD")
+            combo.comboLegs = [library.ComboLeg(conId=con_id, ratio=1, action="BUY", exchange="SMART") for con_id in legs]
+            order = library.LimitOrder("BUY", 1, 0.01, account="DU1234567", orderRef="theirs", tif="GTC")
+            other.client.place(other.client.next_order_id(), combo, order)
+            async with asyncio.timeout(5):
+                while not prepared.gateway.book.alive:
+                    await asyncio.sleep(0.02)
+        meant = shares_a_leg or not told
+        assert [one.order_ref for one in (await closing.look()).resting] == ["theirs"] * meant
+        assert await closing.carry_out(events.ignore) == [] and held(prepared, "SPY") == []
+        assert [one.order_ref for one in prepared.gateway.book.alive] == ["theirs"] * (not meant)
+
+    stage(act)
+
+
+def test_a_combo_of_somebody_else_that_will_not_go_keeps_its_legs_from_being_closed(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing beside it could close the same twice."""
     monkeypatch.setattr(close_all, "CONFIRMED_WITHIN", 0.5)
 
     async def act(prepared: Any) -> None:

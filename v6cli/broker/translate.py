@@ -182,7 +182,14 @@ def _order(raw: Any, own: Contract) -> WorkingOrder:
         limit_price=number(order.lmtPrice),
         stop_price=number(order.auxPrice),
         order_ref=order.orderRef,
+        legs=_legs(raw.contract),
     )
+
+
+def _legs(raw: Any) -> tuple[tuple[int, int], ...]:
+    """The legs of a combo; none where one of them is not told: which contracts such an order changes is not known."""
+    legs = tuple((int(leg.conId), 1 if leg.action.startswith("B") else -1) for leg in raw.comboLegs or ())
+    return legs if all(con_id for con_id, _ in legs) else ()
 
 
 def completed_order(raw: Any) -> CompletedOrder:

@@ -57,11 +57,8 @@ async def asked(connection: Connection, chosen: Callable[[Part], bool], own: Clo
 
 def _to_cancel(working: Listed, plan: Plan, own: str) -> list[str]:
     """What to do about the orders that work on these positions: a second one beside them would turn a position round."""
-    found = [
-        f"cancel first, in TWS: {said(one)}"
-        for one, full in zip(working.orders, working.in_full, strict=True)
-        if one.account in {own, ""} and touches(one, full, plan.sizes)
-    ]
+    contracts = [leg for part in plan.parts for leg, _ in part.legs]
+    found = [f"cancel first, in TWS: {said(one)}" for one in working.orders if one.account in {own, ""} and touches(one, contracts)]
     return found if working.complete else [*found, f"WHAT ELSE WORKS IS UNKNOWN: {_LOOK}"]
 
 

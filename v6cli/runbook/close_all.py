@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from zoneinfo import ZoneInfo
 
@@ -26,7 +26,7 @@ from v6cli.models import Contract, WorkingOrder
 from v6cli.permits import Permit
 from v6cli.results import count
 from v6cli.runbook import orders as of_orders
-from v6cli.runbook import senders
+from v6cli.runbook import protection, senders
 from v6cli.runbook.close_tables import Stage
 from v6cli.runbook.close_wish import Wish
 from v6cli.services.backend import Backend
@@ -116,7 +116,7 @@ class CloseAll:
 
     def _concerns(self, order: WorkingOrder) -> bool:
         """Whether an order may change what is to be closed, be it that this is closed by now."""
-        return self.wish.everything or _touches(order, self._meant.values())
+        return self.wish.everything or protection.touches(order, self._meant.values())
 
     def agree(self, ask: Callable[[str], str] | None, *, yes: bool, typed: str, agreed: bool = False) -> None:
         """Have it confirmed; where real money or another account is at stake, by typing the account. Raises Refused.
@@ -226,7 +226,7 @@ class CloseAll:
             in_the_way = [
                 (part, why)
                 for part in stage.plan.parts
-                if (why := next((why for one, why in blocked if _touches(one, [own for own, _ in part.legs])), ""))
+                if (why := next((why for one, why in blocked if protection.touches(one, [own for own, _ in part.legs])), ""))
             ]
             left = [Left(own, size, why) for part, why in in_the_way for own, size in part.legs]
             free = [part for part in stage.plan.parts if not any(part is one for one, _ in in_the_way)]
@@ -402,13 +402,6 @@ def _grown(shown: Plan, now: Plan) -> list[str]:
         for con_id, size in now.sizes.items()
         if abs(size) > abs(before.get(con_id, 0.0)) + 1e-9 or size * before.get(con_id, 0.0) < 0
     ]
-
-
-def _touches(order: WorkingOrder, contracts: Iterable[Contract]) -> bool:
-    """Whether an order may change positions in these: a combo does not tell its legs here, so its symbol decides."""
-    if order.contract.kind == "BAG":
-        return any(own.symbol == order.contract.symbol for own in contracts)
-    return any(own.con_id == order.contract.con_id for own in contracts)
 
 
 def _still_works(order: WorkingOrder) -> str:

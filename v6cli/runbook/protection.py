@@ -1,11 +1,10 @@
-"""Which working orders close or protect what is held: whoever cancels everything takes these, too."""
+"""Which working orders change, close or protect what is held: whoever cancels everything takes these, too."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from v6cli.models import Position, WorkingOrder
+from v6cli.models import Contract, Position, WorkingOrder
 from v6cli.runbook.emergency_record import SavedOrder
 
 _LIMITED = frozenset({"LMT", "STP LMT", "LIT", "LOC", "TRAIL LIMIT"})
@@ -33,16 +32,22 @@ def stops(order: WorkingOrder) -> bool:
     return order.order_type.startswith(("STP", "TRAIL"))
 
 
-def closes(order: WorkingOrder, in_full: dict[str, Any], held: Sequence[Position]) -> bool:
-    """Whether every leg of it would make a position smaller."""
+def closes(order: WorkingOrder, held: Sequence[Position]) -> bool:
+    """Whether every leg of it is known, and would make a position smaller."""
     quantities = {one.contract.con_id: one.quantity for one in held if one.account == order.account or not order.account}
-    legs = _legs(order, in_full)
+    legs = _legs(order)
     return bool(legs) and all(quantities.get(con_id, 0.0) * sign < 0 for con_id, sign in legs)
 
 
-def touches(order: WorkingOrder, in_full: dict[str, Any], contracts: Container[int]) -> bool:
-    """Whether a leg of it is one of these contracts, by id."""
-    return any(con_id in contracts for con_id, _ in _legs(order, in_full))
+def touches(order: WorkingOrder, contracts: Iterable[Contract]) -> bool:
+    """Whether it may change positions in these: by its legs; a combo whose legs are not told may, where it is of their symbol.
+
+    IB names a combo of several symbols by all of them, with commas between.
+    """
+    if legs := _legs(order):
+        ids = {con_id for con_id, _ in legs}
+        return any(own.con_id in ids for own in contracts)
+    return any(own.symbol in order.contract.symbol.split(",") for own in contracts)
 
 
 def lost(held: Sequence[Position], saved: Sequence[SavedOrder]) -> Iterator[tuple[Position, str]]:
@@ -53,20 +58,19 @@ def lost(held: Sequence[Position], saved: Sequence[SavedOrder]) -> Iterator[tupl
             for one in saved
             if one.left is False
             and not one.filled_after
-            and position.contract.con_id in {con_id for con_id, _ in _legs(one.order, one.in_full)}
-            and (stops(one.order) or closes(one.order, one.in_full, held))
+            and touches(one.order, [position.contract])
+            and (stops(one.order) or closes(one.order, held))
         ]
         if gone:
             yield position, "; ".join(gone)
 
 
-def _legs(order: WorkingOrder, in_full: dict[str, Any]) -> list[tuple[int, int]]:
-    """Contract ids with 1 where the order buys and -1 where it sells."""
+def _legs(order: WorkingOrder) -> list[tuple[int, int]]:
+    """Contract ids with 1 where the order buys and -1 where it sells; none where they are not known."""
     sign = 1 if order.action == "BUY" else -1
-    legs = in_full.get("contract", {}).get("comboLegs", [])
-    if not legs:
-        return [(order.contract.con_id, sign)]
-    return [(int(leg["conId"]), sign if leg.get("action") == "BUY" else -sign) for leg in legs]
+    if order.contract.kind == "BAG":
+        return [(con_id, sign * bought) for con_id, bought in order.legs]
+    return [(order.contract.con_id, sign)] if order.contract.con_id else []
 
 
 def listed(held: Sequence[Position]) -> list[str]:

@@ -34,7 +34,7 @@ def working(found: Listed, held: Sequence[Position]) -> Table:
     rows: list[tuple[Any, ...]] = [
         (
             origin(one),
-            "protective" if stops(one) else ("closing" if closes(one, full, held) else ""),
+            "protective" if stops(one) else ("closing" if closes(one, held) else ""),
             one.action,
             one.quantity - one.filled,
             str(one.contract),
@@ -45,7 +45,7 @@ def working(found: Listed, held: Sequence[Position]) -> Table:
             one.order_ref,
             one.account,
         )
-        for one, full in zip(found.orders, found.in_full, strict=True)
+        for one in found.orders
     ]
     notes = [] if found.complete else ["the list has no end: there may be more"]
     return Table("v6.working-orders/2", "working at the gateway", columns, rows, empty="no order works at the gateway", notes=notes)
