@@ -50,8 +50,10 @@ def command(app: App, symbol: str | None, strategy: str | None, account: str, ye
         app.emergencies.show_plan(app.emergencies.closing(wish))
         return
     with app.emergencies.typed_instead(wish):
-        halt.tighten(app.home, TradingState.REDUCING, wish.what, app.operator, app.halts.silence)
+        reduced = halt.tighten(app.home, TradingState.REDUCING, wish.what, app.operator, app.halts.silence)
         app.output.note(halt.said(latch.read(app.home)))
+        if reduced.kept:
+            app.output.note(halt.keeps(reduced.kept))
         with app.act.journaled(emergency=True):
             app.say_where(emergency=True)
             closing = app.emergencies.closing(wish)

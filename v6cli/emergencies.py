@@ -127,7 +127,7 @@ class Emergencies:
 
         what = closing.wish.what
         halted = halt.tighten(self._app.home, latch.TradingState.HALTED, what, self._app.operator, self._app.halts.silence)
-        self._app.output.note(closing.end_what_trades(self._app.services_in_need()))
+        self._app.output.note(closing.end_what_trades(self._app.services_in_need()))  # and sees then that nobody kept the gate
         self._app.act.renew_state()
         closing.begin(self._app.state, self._app.act.run)
         closing.permit([halted.mark])

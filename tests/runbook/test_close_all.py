@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import errno
 import json
+import os
 from typing import Any
 
 import pytest
 
-from v6cli import events, latch, permits
+from v6cli import barrier, events, latch, permits
 from v6cli.broker import translate
 from v6cli.broker.ib import ClientIdInUse
 from v6cli.errors import BadInput, CannotWrite, OutcomeUnknown, Refused
@@ -228,6 +229,30 @@ def test_whatever_stops_it_orders_that_may_work_are_named(stage: Any, error: Bas
         sent = intents.record(prepared.state, Order("DU1234567", stock, "SELL", 1), "run", 90, 1, "close-all")
         with pytest.raises(OutcomeUnknown, match=f"may still work: {sent.order_ref}"):
             await closing.carry_out(events.ignore)
+
+    stage(act)
+
+
+def test_nothing_is_closed_beside_who_keeps_the_gate(stage: Any, v6: Any) -> None:
+    """What it checked before the halt may leave after every cancel, and open what is being closed."""
+
+    async def act(prepared: Any) -> None:
+        before = {con_id: one.quantity for con_id, one in prepared.gateway.account.holdings.items()}
+        with barrier.passage(prepared.home, closing=False):  # nobody that v6 can end: its run is not known for a sender's
+            done = await asyncio.to_thread(v6, "--home", prepared.home, "close-all", "--yes")
+        assert done.returncode == 75, done.stderr
+        assert f"(pid {os.getpid()}) keeps the gate: one order of it may still leave: nothing was closed beside it" in done.stderr
+        assert prepared.gateway.book.alive == [] and state_of(prepared.home) is TradingState.HALTED
+        assert {con_id: one.quantity for con_id, one in prepared.gateway.account.holdings.items()} == before
+
+    stage(act)
+
+
+def test_who_declines_is_told_who_keeps_the_gate(stage: Any, v6: Any) -> None:
+    async def act(prepared: Any) -> None:
+        with barrier.passage(prepared.home, closing=False):
+            done = await asyncio.to_thread(v6, "--home", prepared.home, "close-all")
+        assert done.returncode == 77 and "keeps the gate: one order of it may still leave" in done.stderr
 
     stage(act)
 

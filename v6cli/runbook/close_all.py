@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from v6cli import clock, control, latch, locks, permits
+from v6cli import barrier, clock, control, latch, locks, permits
 from v6cli.broker import account, orders
 from v6cli.broker.connection import Connection
 from v6cli.broker.ib import ClientIdInUse
@@ -25,8 +25,8 @@ from v6cli.latch import Mark, TradingState
 from v6cli.models import Contract, WorkingOrder
 from v6cli.permits import Permit
 from v6cli.results import count
+from v6cli.runbook import halt, protection, senders
 from v6cli.runbook import orders as of_orders
-from v6cli.runbook import protection, senders
 from v6cli.runbook.close_tables import Stage
 from v6cli.runbook.close_wish import Wish
 from v6cli.services.backend import Backend
@@ -166,10 +166,16 @@ class CloseAll:
         self._permit = permits.grant(self.home, self._run, self.wish.what, [*self._seen.marks, *also])
 
     def end_what_trades(self, services: Backend) -> str:
-        """End v6-trading and every other sender but this one; what came of it. Raises OutcomeUnknown where one lives on."""
+        """End v6-trading and every other sender but this one; what came of it.
+
+        Raises OutcomeUnknown where one lives on, or is still in the gate: an order that it checked before the halt may leave after every
+        cancel. Raises CannotWrite where nobody can tell who is in the gate.
+        """
         ended = senders.silence(self.home, services, spare=self._run)
         if ended.left:
             raise OutcomeUnknown(f"{senders.said(ended)}: nothing was closed beside it", next_step="end it, then run this again")
+        if kept := barrier.shut(self.home):
+            raise OutcomeUnknown(f"{halt.keeps(kept)}: nothing was closed beside it", next_step="end that process, then run this again")
         self._share += self._settings.messages.trading  # which nobody uses any more
         return senders.said(ended)
 

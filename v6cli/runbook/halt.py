@@ -64,13 +64,15 @@ def _unrecorded(home: Home, error: CannotWrite, silence: Callable[[], str]) -> C
     return CannotWrite(f"{error.message}; {outcome}. A restart or a reboot undoes this halt", next_step=error.next_step)
 
 
+def keeps(kept: Sequence[str]) -> str:
+    """That these senders have not left the gate, in words; they are not none."""
+    return f"{' and '.join(kept)} keeps the gate: one order of it may still leave"
+
+
 def check_gate(kept: Sequence[str]) -> None:
     """Raise OutcomeUnknown where a sender has not left the gate: an order that it checked before the halt may leave yet."""
     if kept:
-        raise OutcomeUnknown(
-            f"it is recorded, but {' and '.join(kept)} keeps the gate: one order of it may still leave",
-            next_step="v6 services stop v6-trading, or end that process",
-        )
+        raise OutcomeUnknown(f"it is recorded, but {keeps(kept)}", next_step="v6 services stop v6-trading, or end that process")
 
 
 def table(state: Latch) -> Table:

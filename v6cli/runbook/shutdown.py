@@ -204,7 +204,7 @@ class Shutdown:
             return [Finding("trading", Status.UNHEALTHY, senders.said(ended), advice=next_step, evidence=evidence)]
         kept = await asyncio.to_thread(self._in_the_gate)
         if kept:
-            text = f"{senders.said(ended)}; but {' and '.join(kept)} keeps the gate: one order of it may still leave"
+            text = f"{senders.said(ended)}; but {halt.keeps(kept)}"
             return [Finding("trading", Status.UNKNOWN, text, advice="end that process", evidence=evidence)]
         return [Finding("trading", Status.OK, senders.said(ended), evidence=evidence)]
 
