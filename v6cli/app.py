@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from v6cli.console.output import Output
-from v6cli.errors import BadConfiguration, Refused, Unavailable, V6Error
+from v6cli.errors import BadConfiguration, EndAsked, Refused, Unavailable, V6Error
 
 if TYPE_CHECKING:
     from v6cli import settings as settings_module
@@ -326,33 +326,33 @@ class App:
 
     def run_until_stopped(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """As ``run``; ^C, and whoever asks the process to end or closes its terminal, lets it tidy up, once: asking again does not cut
-        that short.
+        that short. Raises EndAsked where somebody waits for its end, else KeyboardInterrupt.
         """
         import asyncio
         import signal
 
+        asked: list[int] = []
+
         async def stoppable() -> T:
             task = asyncio.ensure_future(work())
-            asked = False
 
-            def stop() -> None:
-                nonlocal asked
+            def stop(number: int) -> None:
                 if asked:
                     self.output.note("it is stopping: what it began is taken back first")
                 else:
-                    asked = True
                     task.cancel()
+                asked.append(number)
 
             loop = asyncio.get_running_loop()
             hears_hang_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # else nohup, or ``outlive_terminal``
             for number in (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hears_hang_up else ())):
-                loop.add_signal_handler(number, stop)
+                loop.add_signal_handler(number, stop, number)
             return await task
 
         try:
             return self.run(stoppable())
         except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
+            raise (EndAsked if signal.SIGTERM in asked else KeyboardInterrupt) from None
 
     def outlive_terminal(self) -> None:
         """From here on, a terminal that goes away ends nothing: half of what is begun would be worse than all of it."""

@@ -34,7 +34,7 @@ def passage(home: Home, *, closing: bool, permit: Permit | None = None) -> Itera
     """The way to the socket for one order, open for the block, in which nothing may be awaited. Raises Halted, Shut, CannotWrite."""
     lock = locks.try_hold(home.latch_lock, "an order", shared=True)
     if lock is None:
-        raise Shut("the trading state is being tightened", next_step=SHOWN)
+        raise Shut(f"the trading state is being tightened by {locks.holder(home.latch_lock) or 'somebody'}", next_step=SHOWN)
     with lock:
         check(home, closing=closing, permit=permit)
         yield

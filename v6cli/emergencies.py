@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from v6cli.errors import BadConfiguration, CannotWrite, V6Error
+from v6cli.errors import BadConfiguration, CannotWrite, EndAsked, V6Error
 
 if TYPE_CHECKING:
     from v6cli.app import App
@@ -186,19 +186,58 @@ class Emergencies:
     def close_positions(self, closing: CloseAll) -> list[Left]:
         """Carry it out with its progress shown, keep what came of it, and sync; what is left open.
 
-        Neither a record nor a sync that fails keeps that from being told.
+        Neither a record nor a sync that fails keeps that from being told. Raises what stopped it; if it had sent an order, what came of
+        it by then was shown first.
         """
-        from v6cli.runbook import close_tables, sync
+        from v6cli.runbook import close_tables
 
-        left = self._carry_out(closing)
+        try:
+            left = self._carry_out(closing)
+        except (V6Error, OSError, KeyboardInterrupt) as stop:
+            self._show_stopped(closing, stop)
+            raise
         self._app.record(closing.wish.how.purpose, close_tables.code(left), close_tables.evidence(left))
+        self._sync_after(closing)
+        return left
+
+    def _show_stopped(self, closing: CloseAll, stop: BaseException) -> None:
+        """Show what filled, what is left, and what to type; keep it, and sync. Nothing that fails here hides what stopped the closing."""
+        from v6cli import latch
+        from v6cli.runbook import close_tables, halt
+
+        try:
+            if not (sent := closing.sent()):
+                return
+            left = self._rest_of(closing, stop)
+            self._app.output.show(close_tables.stopped_table(left, sent, closing.wish.what, halt.said(latch.read(self._app.home))))
+            if isinstance(stop, KeyboardInterrupt):  # else the error names it
+                self._app.output.note(f"next: {closing.wish.line}")
+            self._app.record(closing.wish.how.purpose, close_tables.code_of_stop(stop), close_tables.evidence(left))
+            if isinstance(left, str):
+                self._app.output.note("what is recorded of positions is older than that; then: v6 sync --force")
+            else:
+                self._sync_after(closing)
+        except (V6Error, OSError) as error:
+            self._app.output.note(f"what it did by then cannot be told: {error}; look at v6 orders, and v6 positions --from-gateway")
+
+    def _rest_of(self, closing: CloseAll, stop: BaseException) -> list[Left] | str:
+        """What is left of what was to be closed, or why that is unknown. Who is asked to end has no time to look: it is killed soon."""
+        if isinstance(stop, EndAsked):
+            return "this process was asked to end; v6 positions --from-gateway"
+        try:
+            return self._app.run(closing.look_at_the_rest())
+        except V6Error as error:
+            return error.message
+
+    def _sync_after(self, closing: CloseAll) -> None:
+        from v6cli.runbook import sync
+
         with self._app.output.live(f"{closing.wish.what}: sync") as report:
             try:
                 closing.end()
                 self._app.run(sync.once(self._app.home, self._app.settings, self._app.state, report, dry_run=False, force=True))
             except V6Error as error:
                 self._app.output.note(f"the sync after it failed: {error.message}; next: v6 sync --force")
-        return left
 
     def _carry_out(self, closing: CloseAll) -> list[Left]:
         """Close, with its progress shown; what has grown meanwhile is shown, and asked about once more each time."""

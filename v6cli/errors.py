@@ -84,3 +84,7 @@ class BadConfiguration(V6Error):
     """No home, or settings that cannot be used."""
 
     exit_code = 78
+
+
+class EndAsked(KeyboardInterrupt):
+    """Somebody asked this process to end, and waits until it has: what is not done by now is left undone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from v6cli import clock, events, latch, locks, permits
-from v6cli.broker import account
+from v6cli import barrier, clock, events, latch, locks, permits
+from v6cli.broker import account, orders
 from v6cli.errors import GatewayUnavailable
 from v6cli.latch import TradingState
 from v6cli.state import intents
@@ -198,6 +199,44 @@ def test_a_halt_stops_it_and_its_orders_are_taken_back(closing: Any) -> None:
         assert await at.flatten.withdraw() == []
         assert at.gateway.book.alive == [] and intents.unsettled(at.stage.state) == []
         run.end()
+
+    closing(act)
+
+
+@pytest.mark.parametrize("working", [True, False])
+def test_a_gate_that_stays_shut_stops_it_as_a_halt_does(closing: Any, monkeypatch: pytest.MonkeyPatch, working: bool) -> None:
+    """Somebody halts and is stopped in the midst of it: who that is, is said, and no order of this run is left to itself."""
+    monkeypatch.setattr(orders, "GATE_WITHIN", 0.2)
+
+    async def act(at: Closing) -> None:
+        at.gateway.faults.set("combos-rest")
+        work = asyncio.ensure_future(at.close(await at.plan(chosen=lambda part: part.symbol == "SPY" and len(part.legs) > 1)))
+        async with asyncio.timeout(10):
+            while working and not at.gateway.book.alive:
+                await asyncio.sleep(0.02)
+        gate = barrier.keep_shut(at.stage.home)
+        assert gate is not None
+        with gate, pytest.raises(Stopped, match=rf"tightened by a halt .*{os.getpid()}"):
+            await work
+        assert await at.flatten.withdraw() == []
+        assert at.gateway.book.alive == [] and intents.unsettled(at.stage.state) == [] and at.sizes == at.before
+
+    closing(act)
+
+
+def test_a_reduce_only_that_comes_meanwhile_holds_a_new_price_up_and_stops_nothing(closing: Any) -> None:
+    async def act(at: Closing) -> None:
+        at.gateway.faults.set("combos-rest")
+        at.own = msgspec.structs.replace(at.own, dwell=0.5)
+        work = asyncio.ensure_future(at.close(await at.plan(chosen=lambda part: part.symbol == "SPY" and len(part.legs) > 1)))
+        async with asyncio.timeout(10):
+            while not at.gateway.book.alive:
+                await asyncio.sleep(0.02)
+        latch.tighten(at.stage.home, TradingState.REDUCING, "no more risk", "ann")
+        gate = barrier.keep_shut(at.stage.home)
+        assert gate is not None
+        asyncio.get_running_loop().call_later(1.0, gate.release)
+        assert await work == [] and "SPY" not in {one.contract.symbol for one in at.gateway.account.holdings.values() if one.quantity}
 
     closing(act)
 

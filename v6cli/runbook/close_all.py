@@ -33,15 +33,17 @@ from v6cli.services.backend import Backend
 from v6cli.settings import Settings
 from v6cli.state import intents
 from v6cli.state.database import State
+from v6cli.state.intents import Intent
 from v6cli.trading import flatten, parts, resolve
 from v6cli.trading.execution import Desk
-from v6cli.trading.flatten import Flatten, Left
+from v6cli.trading.flatten import Flatten, Left, Stopped
 from v6cli.trading.holdings import Holdings
 from v6cli.trading.parts import Part, Plan
 
 NEXT = "next: v6 positions; trading stays halted until v6 resume --reason TEXT"
 CONFIRMED_WITHIN = 15.0  # wall seconds for a cancel
 AGAIN_AFTER = 2.0  # wall seconds before a lost connection is made anew
+LOOKED_WITHIN = 15.0  # wall seconds for what is left once it was stopped
 
 
 Blocked = tuple[WorkingOrder, str]  # an order that could not be cancelled, and why
@@ -149,7 +151,7 @@ class CloseAll:
 
     def _nothing(self) -> str:
         """That this run goes no further: it may have sent orders over a connection that was lost since."""
-        return "nothing more was closed" if intents.of_run(self._state, self._run) else "nothing was closed"
+        return "nothing more was closed" if self.sent() else "nothing was closed"
 
     def _stays(self) -> str:
         state = latch.read(self.home).state
@@ -205,14 +207,28 @@ class CloseAll:
             raise self._not_finished(f"not finished within {self.wish.how.own.timeout:g} s") from None
         except GatewayUnavailable as error:
             raise self._not_finished(f"not finished: {error.message}") from error
+        except Stopped as error:  # none of its orders works, or it would say so
+            raise Stopped(error.message, next_step=f"{error.next_step}, then {self.wish.line} again") from error
         except (V6Error, OSError, asyncio.CancelledError) as error:
             if self._unsettled():  # such as those that were sent over a connection that is gone, or before the disk was full
                 raise self._not_finished("interrupted" if isinstance(error, asyncio.CancelledError) else str(error)) from error
             raise
 
+    def sent(self) -> list[Intent]:
+        """The orders of this run, the oldest first: what filled, and how each ended."""
+        return intents.of_run(self._state, self._run) if self._opened is not None else []
+
+    async def look_at_the_rest(self) -> list[Left]:
+        """What is held, and may still fill, of what was to be closed, by what IB says now. Raises GatewayUnavailable."""
+        try:
+            async with clock.timeout(LOOKED_WITHIN), self._gateway("look", None) as connection:
+                return await self._confirm(connection, [], [])
+        except TimeoutError:
+            raise GatewayUnavailable(f"no answer within {LOOKED_WITHIN:g} s") from None
+
     def _unsettled(self) -> list[str]:
         """References of the orders of this run whose end is not known."""
-        return [one.order_refs[-1] for one in intents.of_run(self._state, self._run) if one.state in {"open", "unknown"}]
+        return [one.order_refs[-1] for one in self.sent() if one.state in {"open", "unknown"}]
 
     def _not_finished(self, why: str) -> OutcomeUnknown:
         """Why it ended early, with the orders of this run whose end is not known."""
@@ -371,7 +387,7 @@ class CloseAll:
     def _with_what_may_work(self, held: dict[int, Left], working: Sequence[Blocked]) -> list[Left]:
         """What is held, and orders that may still fill, this run's and others', be it that nothing is held for them."""
         told = " ".join(one.why for one in held.values())
-        own = [one for one in intents.of_run(self._state, self._run) if one.state in {"open", "unknown"}]
+        own = [one for one in self.sent() if one.state in {"open", "unknown"}]
         refs = {ref for one in own for ref in one.order_refs}
         may = [(one.order.contract, f"its order {one.order_refs[-1]} may still work") for one in own if one.intent not in told]
         may += [(one.contract, why) for one, why in working if one.order_ref not in refs and why not in told]

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import fsum
 
+import msgspec
 from msgspec import Struct
 
 from v6cli import clock
-from v6cli.errors import OutcomeUnknown
+from v6cli.errors import CannotWrite, OutcomeUnknown, V6Error
 from v6cli.models import WorkingOrder
 from v6cli.results import Column, Table, count
+from v6cli.state.intents import Intent
 from v6cli.state.mirror import Mirror
 from v6cli.trading.flatten import Left
 from v6cli.trading.parts import Plan
+
+INTERRUPTED = 130  # exit code
 
 
 class Stage(Struct, frozen=True):
@@ -73,6 +77,22 @@ def left_table(left: Sequence[Left], what: str) -> Table:
     )
 
 
+def stopped_table(left: Sequence[Left] | str, sent: Sequence[Intent], what: str, state: str) -> Table:
+    """What came of a closing that was stopped: what is left of it, or why that is unknown, and what each of its orders filled."""
+    filled = [_filled(one) for one in sent if one.filled != 0]
+    notes = [*(filled or ["none of its orders filled"]), state]
+    if isinstance(left, str):
+        table = left_table([], what)
+        return msgspec.structs.replace(table, verdict="stopped: WHAT IS LEFT IS UNKNOWN", empty=f"UNKNOWN: {left}", notes=notes)
+    return msgspec.structs.replace(left_table(left, what), verdict=f"stopped: {_verdict(left)}", notes=notes)
+
+
+def _filled(one: Intent) -> str:
+    own = one.order
+    size = f"{own.quantity:g} {own.contract}, {one.order_refs[-1]}"
+    return f"UNKNOWN what filled of {own.action} {size}" if one.filled is None else f"filled: {own.action} {one.filled:g} of {size}"
+
+
 def _verdict(left: Sequence[Left]) -> str:
     held = sum(1 for one in left if one.quantity)
     said = [f"{count(held, 'position')} left"] if held else []
@@ -86,8 +106,17 @@ def code(left: Sequence[Left]) -> int:
     return OutcomeUnknown.exit_code if left else 0
 
 
-def evidence(left: Sequence[Left]) -> list[dict[str, object]]:
-    """What is kept of what is left."""
+def code_of_stop(stop: BaseException) -> int:
+    """The exit code of a closing that did not."""
+    if isinstance(stop, KeyboardInterrupt):
+        return INTERRUPTED
+    return stop.exit_code if isinstance(stop, V6Error) else CannotWrite.exit_code
+
+
+def evidence(left: Sequence[Left] | str) -> list[dict[str, object]]:
+    """What is kept of what is left, or of why that is unknown."""
+    if isinstance(left, str):
+        return [{"why": left}]
     return [{"contract": str(one.contract), "id": one.contract.con_id, "quantity": one.quantity, "why": one.why} for one in left]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from v6cli import clock
-from v6cli.barrier import Halted
+from v6cli.barrier import Halted, Shut
 from v6cli.broker import orders
 from v6cli.broker.contracts import Directory
 from v6cli.errors import BadInput, OutcomeUnknown, Refused, V6Error
@@ -42,7 +42,7 @@ class Left(Struct, frozen=True):
 
 
 class Stopped(Refused):
-    """The closing was stopped from outside: its permit is void, or somebody interrupted it."""
+    """The closing was stopped from outside: its permit is void, or somebody keeps the gate shut."""
 
 
 class Flatten:
@@ -217,7 +217,7 @@ class Flatten:
         recorded = self._record(order, first, held)
         try:
             working = await self.desk.place(recorded)
-        except Halted as error:
+        except (Halted, Shut) as error:
             raise Stopped(error.message, next_step=error.next_step) from error
         self._working[recorded.intent] = working  # until its end is known: what stops the closing takes it back
         self._tell(order, f"offered {_at(first)}")
@@ -250,7 +250,7 @@ class Flatten:
                 limit = self._prices.rounded(limit, working.recorded.order)
                 if await working.reprice(limit):
                     self._tell(working.recorded.order, f"moved to {limit:.10g}")
-            except Halted as error:
+            except (Halted, Shut) as error:
                 raise Stopped(error.message, next_step=error.next_step) from error
         return end
 
