@@ -7,11 +7,13 @@ import contextlib
 import errno
 import json
 import os
+import shlex
+import sys
 from typing import Any
 
 import pytest
 
-from v6cli import barrier, events, latch, permits
+from v6cli import barrier, events, latch, permits, settings
 from v6cli.broker import translate
 from v6cli.broker.ib import ClientIdInUse
 from v6cli.errors import BadInput, CannotWrite, OutcomeUnknown, Refused
@@ -25,7 +27,7 @@ from v6cli.state.database import open_read_only
 from v6cli.trading.execution import Desk
 from v6cli.trading.parts import Part
 
-from ..conftest import Demo
+from ..conftest import ROOT, Demo
 from .closing_on_stage import closing_of
 
 
@@ -382,6 +384,26 @@ def test_nor_anything_from_being_closed_and_confirmed(stage: Any) -> None:
         await closing.look()
         terminal.closed = True
         assert await closing.carry_out(terminal) == [] and terminal.lost and held(prepared, "SPY") == []
+
+    stage(act, timeout=3.0)
+
+
+@pytest.mark.parametrize("read_by", ["2>&1 | true"])
+def test_nor_does_a_closing_that_waits_and_connects_anew_end_because_nobody_reads(stage: Any, read_by: str) -> None:
+    """What the connection says on its way is told beside the closing's own words."""
+
+    async def act(prepared: Any) -> None:
+        for key, value in (("dwell", "0.3"), ("percent", "1.0"), ("lag", "1"), ("steps", "1")):
+            prepared.home.settings_file.write_text(settings.edited(prepared.home, f"closing.{key}", value).text)
+        closes = shlex.join([sys.executable, "-P", "-m", "v6cli", "--home", str(prepared.home), "close", "SPY", "--market", "--yes"])
+        prepared.gateway.faults.set("partial-then-drop")
+        async with prepared.as_client("closing"):
+            process = await asyncio.create_subprocess_exec(
+                "bash", "-c", f"set -o pipefail; {closes} {read_by}", env=os.environ | {"PYTHONPATH": str(ROOT)}
+            )
+            await asyncio.sleep(4)
+            assert process.returncode is None, "it waits for the client id"
+        assert await asyncio.wait_for(process.wait(), 60) == 0 and held(prepared, "SPY") == []
 
     stage(act, timeout=3.0)
 
