@@ -25,7 +25,8 @@ def command(app: App, symbol: str | None, strategy: str | None, account: str, ye
     \b
     Steps: reduce-only; the plan, from IB; ask; halt, which v6-trading does not
     survive; cancel every order; what has grown since the plan is shown and asked
-    about once more, unless --yes; close; positions asked for anew; sync.
+    about once more, unless --yes; close; positions asked for anew; sync; other
+    homes of this machine named, which go on as they are.
     A dry run shows the plan, and neither halts nor sends anything.
 
     \b
@@ -49,7 +50,7 @@ def command(app: App, symbol: str | None, strategy: str | None, account: str, ye
     if dry_run:
         app.emergencies.show_plan(app.emergencies.closing(wish))
         return
-    with app.emergencies.typed_instead(wish):
+    with app.halts.naming_other_homes(), app.emergencies.typed_instead(wish):
         reduced = halt.tighten(app.home, TradingState.REDUCING, wish.what, app.operator, app.halts.silence)
         app.output.note(halt.said(latch.read(app.home)))
         if reduced.kept:

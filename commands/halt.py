@@ -19,7 +19,8 @@ def command(app: App, reason: str) -> None:
     When to use: whenever you are not sure. It works typed bare, never asks, and needs neither settings nor gateway nor services. The
     halt is a file of its own, written before anything else; it outlives restarts and stands until v6 resume.
 
-    It cancels nothing: it ends by showing the orders that still work at the gateway, or that this is unknown.
+    It cancels nothing: it ends by showing the orders that still work at the gateway, or that this is unknown, and the other homes of
+    this machine, which go on as they are.
 
     \b
     If it fails: exit 74 means that the halt could NOT be recorded; whatever sends
@@ -40,6 +41,6 @@ def command(app: App, reason: str) -> None:
     app.output.note(halt.said(latch.read(app.home)))
     with app.act.journaled(emergency=True):
         app.say_where(emergency=True)
-        app.halts.show_still_working()
+        app.halts.show_what_goes_on()
         halt.check_gate(tightened.kept)
     app.output.note(halt.NEXT)

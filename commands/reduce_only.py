@@ -19,7 +19,8 @@ def command(app: App, reason: str) -> None:
     When to use: to stop taking risk while exits go on. It works typed bare, never asks, and needs neither settings nor gateway nor
     services. It loosens nothing: a halt that stands goes on standing.
 
-    It cancels nothing: it ends by showing the orders that still work at the gateway, or that this is unknown.
+    It cancels nothing: it ends by showing the orders that still work at the gateway, or that this is unknown, and the other homes of
+    this machine, which go on as they are.
 
     \b
     If it fails: exit 74 means that it could NOT be recorded; whatever sends
@@ -39,6 +40,6 @@ def command(app: App, reason: str) -> None:
     app.output.note(halt.said(latch.read(app.home), asked=TradingState.REDUCING))
     with app.act.journaled(emergency=True):
         app.say_where(emergency=True)
-        app.halts.show_still_working()
+        app.halts.show_what_goes_on()
         halt.check_gate(tightened.kept)
     app.output.note(halt.NEXT)

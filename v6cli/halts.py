@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from v6cli.errors import Refused
+from v6cli.errors import Refused, V6Error
 
 if TYPE_CHECKING:
     from v6cli.app import App
@@ -31,15 +32,40 @@ class Halts:
 
         return await orders.listed(self._app.gateway)
 
-    def show_still_working(self) -> None:
-        """Show the orders that work at the gateway, or say why that is unknown; within two seconds."""
-        from v6cli.runbook import halt
+    def show_what_goes_on(self) -> None:
+        """Show the orders that work at the gateway, or say why that is unknown, and name the other homes here; within two seconds."""
+        import asyncio
 
-        found = self._app.run(halt.still_working(self.working_orders))
+        from v6cli.runbook import halt, other_homes
+
+        async def look() -> tuple[Sequence[WorkingOrder] | str, list[str]]:
+            return await asyncio.gather(halt.still_working(self.working_orders), other_homes.look(self._app.home, halt.LOOK_WITHIN))
+
+        found, others = self._app.run(look())
         if isinstance(found, str):
             self._app.output.note(f"what still works at the gateway is UNKNOWN: {found}")
         else:
             self._app.output.show(halt.orders(found))
+        self._name(others)
+
+    @contextlib.contextmanager
+    def naming_other_homes(self) -> Iterator[None]:
+        """An act that ends by naming the other homes of this machine, which it leaves as they are, also where it fails."""
+        try:
+            yield
+        except V6Error:
+            self._look_at_other_homes()
+            raise
+        self._look_at_other_homes()
+
+    def _look_at_other_homes(self) -> None:
+        from v6cli.runbook import halt, other_homes
+
+        self._name(self._app.run(other_homes.look(self._app.home, halt.LOOK_WITHIN)))
+
+    def _name(self, others: Sequence[str]) -> None:
+        for line in others:
+            self._app.output.note(line)
 
     def show_before_resuming(self, latch: Latch) -> None:
         """Show why trading is not active, what is recorded since, and which services do not run."""

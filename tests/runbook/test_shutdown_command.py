@@ -173,6 +173,28 @@ def test_other_homes_are_those_installed_or_running(demo_home: Home, folder: Pat
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("words", "code"), [(("halt",), 0), (("reduce-only",), 0), (("close-all", "--yes"), 69)])
+def test_whoever_halts_one_home_is_told_of_the_others(v6, demo_home: Home, folder: Path, words: tuple[str, ...], code: int) -> None:
+    other = new_home.make(folder / "o", "demo", port=4103)
+    units = folder / ".config/systemd/user"
+    units.mkdir(parents=True)
+    (units / "v6-trading.service").write_text(f"[Service]\nExecStart=/opt/v6/bin/v6 --home {other} scheduler run trading\n")
+    done = v6(*words, cwd=demo_home.root, environment={"HOME": str(folder)}, check=code)
+    line = f"other home, ACTIVE, installed as v6-trading.service: v6 --home {other} halt"
+    assert done.stderr.splitlines().count(line) == 1, done.stderr
+    assert done.stderr.index("trading state") < done.stderr.index(line), "nothing is looked for before the latch is set"
+    assert latch.read(other).state is TradingState.ACTIVE
+
+
+def test_other_homes_that_cannot_be_looked_for_are_unknown_and_stop_nothing(demo_home: Home, monkeypatch) -> None:
+    def broken(_own: Home) -> list[other_homes.OtherHome]:
+        raise PermissionError("/proc is closed")
+
+    monkeypatch.setattr(other_homes, "find", broken)
+    told = asyncio.run(other_homes.look(demo_home, 2.0))
+    assert told == ["whether other homes of this machine trade is UNKNOWN: /proc is closed"]
+
+
 def test_an_archive_that_cannot_be_written_leaves_no_half(demo_home: Home) -> None:
     (demo_home.logs / "x.tar.gz").mkdir(parents=True)
     with pytest.raises(CannotWrite, match="cannot be archived"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from v6cli import latch
+from v6cli import clock, latch
 from v6cli.home import INSTALLED, Home, is_home
 from v6cli.latch import TradingState
 from v6cli.services import processes
@@ -31,6 +32,9 @@ class OtherHome(Struct, frozen=True):
         """The command that halts it."""
         return f"v6 --home {shlex.quote(str(self.home))} halt"
 
+    def __str__(self) -> str:
+        return f"other home, {self.state.value}, {self.why}: {self.line}"
+
 
 def find(own: Home, units: Sequence[Path] = UNITS) -> list[OtherHome]:
     """Every other home of this machine that has a running supervisor, or services installed for systemd."""
@@ -39,6 +43,18 @@ def find(own: Home, units: Sequence[Path] = UNITS) -> list[OtherHome]:
         if is_home(root) and not _same(root, own.root):
             found.setdefault(root, why)
     return [OtherHome(Home(root), latch.read(Home(root)).state, why) for root, why in sorted(found.items())]
+
+
+async def look(own: Home, within: float) -> list[str]:
+    """Each of them in a line, or in one that they are unknown; within so many wall seconds. Nothing that goes wrong here is raised."""
+    try:
+        async with clock.timeout(within):
+            return [str(one) for one in await asyncio.to_thread(find, own)]
+    except TimeoutError:
+        why = f"no answer within {within:g} s"
+    except Exception as error:  # noqa: BLE001  whatever it is, what was done in this home stands
+        why = str(error)
+    return [f"whether other homes of this machine trade is UNKNOWN: {why}"]
 
 
 def _candidates(units: Sequence[Path]) -> Iterator[tuple[Path, str]]:

@@ -292,7 +292,7 @@ class Shutdown:
 
     async def _name_other_homes(self) -> list[Finding]:
         found = await asyncio.to_thread(other_homes.find, self.home)
-        self._notes += [f"other home, {one.state.value}, {one.why}: {one.line}" for one in found]
+        self._notes += [str(one) for one in found]
         text = f"{count(len(found), 'other home')} on this machine, untouched" if found else "no other home on this machine"
         return [Finding("homes", Status.OK, text, evidence={str(one.home): one.state.value for one in found})]
 
