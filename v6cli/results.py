@@ -6,6 +6,7 @@ from the same object. ``cell`` is the one place that turns a value into text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from enum import Enum
@@ -18,6 +19,8 @@ from v6cli import clock
 
 NUMERIC = frozenset({"integer", "identity", "quantity", "strike", "price", "money", "percent", "greek", "number", "seconds", "bytes"})
 UNKNOWN = "?"
+#: What moves the cursor, colours, begins a line or turns the direction of writing, and halves of letters, which nothing can print.
+_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Column(Struct, frozen=True):
@@ -98,7 +101,15 @@ def cell(value: Any, column: Column) -> str:
         return ""
     if value is None:
         return column.missing if column.missing is not None else (UNKNOWN if column.kind in NUMERIC or column.kind == "time" else "")
-    return _FORMATS.get(column.kind, str)(value)
+    formatter = _FORMATS.get(column.kind)
+    return visible(str(value)) if formatter is None else formatter(value)
+
+
+def visible(text: str) -> str:
+    """``text`` with what would command a terminal written out, as ``\\x1b``: whoever typed it does not say what the reader sees."""
+    if text.isprintable():
+        return text
+    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def bar(used: float | None, width: int = 10) -> str:
@@ -175,7 +186,7 @@ def _column_texts(values: Sequence[Any], column: Column) -> list[str]:
     unknown = cell(None, column)
     formatter = _FORMATS.get(column.kind)
     if formatter is None:
-        return [unknown if value is None else str(value) for value in values]
+        return [unknown if value is None else visible(str(value)) for value in values]
     # Strikes, expiries, quantities repeat: each value is formatted once.
     texts = {value: formatter(value) for value in set(values) - {None, ""}} | {None: unknown, "": ""}
     return [texts[value] for value in values]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from v6cli import locks
 from v6cli.home import Home
 from v6cli.state import journal
@@ -37,6 +39,33 @@ def test_what_never_said_how_it_ended_was_interrupted_unless_it_still_runs(v6, d
     with open_state(demo_home) as state:
         (entry,) = journal.entries(state)
     assert entry.outcome is None, "looking changed nothing"
+
+
+TYPED = "a\x1b[2J\x1b]0;x\x07b\rc\nv6 d\x9be\u202ef"
+SHOWN = r"a\x1b[2J\x1b]0;x\x07b\rc\nv6 d\x9be\u202ef"
+
+
+@pytest.mark.parametrize("form", ["plain", "table", "markdown"])
+@pytest.mark.parametrize("one", [True, False])
+def test_what_was_typed_commands_no_terminal(v6, demo_home: Home, form: str, one: bool) -> None:
+    with open_state(demo_home) as state:
+        run = locks.begin_run(demo_home, "an act")
+        entry = journal.begin(state, run.identity, "halt", ["halt", "--reason", TYPED])
+        journal.end(state, entry, "failed", 70, f"of {TYPED}")
+        run.end()
+    words = ["journal", *([str(entry.id)] if one else []), "-o", form]
+    told = v6(*words, cwd=demo_home.root, check=0, environment={"COLUMNS": "200"}).stdout
+    assert SHOWN in told and all(letter.isprintable() or letter == "\n" for letter in told), repr(told)
+    if one:
+        assert f"of {SHOWN}" in told
+
+
+def test_machines_get_what_was_typed(v6, demo_home: Home) -> None:
+    with open_state(demo_home) as state:
+        run = locks.begin_run(demo_home, "an act")
+        journal.end(state, journal.begin(state, run.identity, "halt", ["halt", TYPED]), "done", 0)
+        run.end()
+    assert TYPED in rows(v6, demo_home)[0]["command_line"]
 
 
 def test_acts_beside_the_journal_are_pointed_to(v6, demo_home: Home) -> None:

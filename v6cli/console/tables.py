@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from v6cli import clock
-from v6cli.results import Column, Group, Record, Result, Table, as_table, cells, to_json
+from v6cli.results import Column, Group, Record, Result, Table, as_table, cells, to_json, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -126,7 +126,22 @@ def _heading(table: Table) -> str:
 
 
 def _shown(result: Result) -> Table:
-    return as_table(result) if isinstance(result, Record) else result
+    """A table to be read by people: its words command no terminal. Those of its cells see to that themselves."""
+    import msgspec
+
+    table = as_table(result) if isinstance(result, Record) else result
+    return msgspec.structs.replace(
+        table,
+        title=visible(table.title),
+        verdict=visible(table.verdict),
+        empty=_lines(table.empty),
+        notes=[_lines(note) for note in table.notes],
+        groups=[msgspec.structs.replace(group, title=visible(group.title)) for group in table.groups],
+    )
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def _draw_rich(result: Result, stream: TextIO, *, color: bool, width: int) -> None:
