@@ -15,6 +15,23 @@ _NAMED = re.compile(rf"(?i)({_NAMES})(\\?[\"']?\s*[=:]\s*|\s+)(\"[^\"]*\"|'[^']*
 _HEADER = re.compile(r"(?i)\b(authorization\s*[=:]\s*[a-z]+\s+|bearer\s+)(?!\*{8})[\w.~+/=-]{8,}")
 _QUOTES = ('\\"', '"', "'")
 _IN_ADDRESS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,30}://)([^/\s@]+)@")
+#: What is a secret by its shape alone, whatever stands before it: keys, and tokens of bots (Telegram, Slack, Discord, GitHub).
+_SHAPES = re.compile(
+    r"AGE-SECRET-KEY-1[0-9A-Z]+|\bAKIA[0-9A-Z]{16}\b|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+    r"|(?<!\d)\d{6,12}(?::|%3[Aa])[\w-]{30,}"
+    r"|\bxox[a-z]-[\w-]{10,}|\bxapp-[\w-]{10,}|\bgh[opsur]_\w{30,}|\bgithub_pat_\w{30,}"
+    r"|(?<![\w-])[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}"
+)
+#: Addresses that let whoever knows them post: what stands behind the host, or behind the scheme that apprise reads.
+_POSTING = re.compile(
+    r"(?i)(\bhttps?://(?=[^\s\"']{0,300}(?:webhook|hooks?[./]|hc-ping\.com|logic\.azure\.com))[^\s/\"'\\]+/)[^\s\"'<>\\]+"
+    r"|(\b(?:tgram|slack|discord|msteams|workflows|mmosts?|pover|pbul|gotifys?|ntfys?|gchat|rockets?|mailtos?)://)[^\s\"'<>\\]+"
+    r"|(/(?:web)?hooks/)[^\s\"'<>\\]{16,}"
+    r"|(/services/)T\w{6,}/B\w{6,}/\w{16,}"
+    r"|([?&](?:key|sig|auth)=)[^\s\"'<>&\\]{8,}"
+)
+_BARE_POSTING = re.compile(r"\bT[A-Z0-9]{7,}/B[A-Z0-9]{7,}/\w{16,}|(?<!\d)\d{17,20}/[\w-]{50,}")  # Slack's, Discord's
 _KEY = re.compile(rf"(?i){_NAMES}$")
 
 
@@ -24,8 +41,12 @@ def is_secret(key: str) -> bool:
 
 
 def redact(text: str) -> str:
-    """``text`` with what looks like a secret masked: ``token=…``, ``"token": "…"``, ``--password …``, ``scheme://user:…@host``."""
-    masked = _IN_ADDRESS.sub(rf"\1{MASK}@", text)
+    """``text`` with what looks like a secret masked: ``token=…``, ``"token": "…"``, ``--password …``, ``scheme://user:…@host``, the path
+    of a webhook, and what has the shape of a token.
+    """
+    masked = _POSTING.sub(lambda match: f"{match[match.lastindex or 0]}{MASK}", text)
+    masked = _SHAPES.sub(MASK, _BARE_POSTING.sub(MASK, masked))
+    masked = _IN_ADDRESS.sub(rf"\1{MASK}@", masked)
     masked = _HEADER.sub(rf"\1{MASK}", masked)
     return _NAMED.sub(lambda match: f"{match[1]}{match[2]}{_masked(match[3])}", masked)
 

@@ -119,6 +119,11 @@ def test_a_dry_run_shows_the_parts_asks_nobody_and_writes_nothing(v6, demo_home:
 
 ACCOUNTS = ["U7654321", "DU7654321", "F1234567", "DF2345678", "I3456789", "DUH4567890", "u5556667"]
 SECRETS = ["sesame-open-1", "sesame-open-2", "sesame-open-3", 'sesame "open" 4', "sesame-open-5", "sesame-open-6", "sesame-open-7"]
+SHAPED = [
+    "AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw_",
+    "XyZaBcDeFgHiJkLmNoPqRsTu",
+    "discordTokenOf68LettersWhichNothingNames-0123456789_abcdefghijklmnopqrs",
+]
 PEOPLE = ["annabel", "bertram", "alpha.example.net"]
 PINNED = "DU9988776"
 
@@ -145,6 +150,8 @@ def plant(home: Home) -> dict[str, str]:
         log_line(nested),
         f"printed without a time: {PINNED} and {SECRETS[3]} {SECRETS[4]} https://ann:{SECRETS[2]}@host/?token={SECRETS[1]}\n",
         f"Authorization: Bearer {SECRETS[1]}\n",
+        log_line(f"cannot send by 123456789:{SHAPED[0]}, nor to https://hooks.slack.com/services/T01ABCDEF/B01ABCDEF/{SHAPED[1]}"),
+        f'"POST /api/webhooks/987654321098765432/{SHAPED[2]} HTTP/1.1" 404\n',
         "\0".join("U7654321") + "\n",
     ]
     (home.logs / "v6-position-sync.log").write_text("".join(lines))
@@ -161,7 +168,7 @@ def plant(home: Home) -> dict[str, str]:
 def leaks(raw: bytes) -> list[str]:
     """What of the planted stands there, in any case, as it is or as JSON writes it."""
     text = raw.decode("utf-8", "replace").replace("\0", "").lower()
-    planted = [*ACCOUNTS, *PEOPLE, PINNED, PINNED[2:], *SECRETS, *(json.dumps(one)[1:-1] for one in SECRETS)]
+    planted = [*ACCOUNTS, *PEOPLE, PINNED, PINNED[2:], *SECRETS, *SHAPED, *(json.dumps(one)[1:-1] for one in SECRETS)]
     return [one for one in planted if one.lower() in text]
 
 
@@ -192,7 +199,7 @@ def test_the_search_for_leaks_finds_them(v6, demo_home: Home, folder: Path) -> N
     subprocess.run([sys.executable, "-P", "-c", blind, *argv], env=environment, capture_output=True, check=False, timeout=60)
     (archive,) = (folder / "out").iterdir()
     seen = set(leaks(gzip.decompress(archive.read_bytes())))
-    assert seen >= {*ACCOUNTS, *PEOPLE[:1], PINNED, *SECRETS} - {"u5556667", SECRETS[5]}
+    assert seen >= {*ACCOUNTS, *PEOPLE[:1], PINNED, *SECRETS, *SHAPED} - {"u5556667", SECRETS[5]}
 
 
 @pytest.mark.parametrize(
