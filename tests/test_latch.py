@@ -150,6 +150,7 @@ def test_two_halts_that_both_find_the_latch_missing_both_stand(demo_home: Home, 
     monkeypatch.setattr(latch, "_add", another_is_quicker)
     halt(demo_home, "the slower one")
     assert {mark.reason for mark in latch.read(demo_home).marks} == {"the quicker one", "the slower one"}
+    assert [path.name for path in demo_home.latch.parent.iterdir() if path.name.endswith(".draft")] == []
 
 
 def test_a_mark_that_goes_while_it_is_read_was_a_halt_without_a_time(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +177,7 @@ def test_what_cannot_be_read_cannot_be_resumed(demo_home: Home) -> None:
         latch.resume(demo_home, seen, ACTIVE, "fine", "ann")
     with pytest.raises(CannotWrite):
         halt(demo_home)
+    assert [path.name for path in demo_home.latch.parent.iterdir() if path.name.endswith(".draft")] == []
 
 
 def test_a_full_disk_gives_up_its_ballast_and_keeps_the_name(demo_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

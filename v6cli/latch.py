@@ -187,14 +187,19 @@ def _make_shut(home: Home, name: str, content: bytes) -> None:
     draft = home.latch.with_name(f".{name}.draft")
     private_folder(draft.parent)
     draft.mkdir(FOLDER_MODE)
-    _add(home, draft / name, content)
     try:
-        draft.rename(home.latch)
-    except OSError as error:
-        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
-            raise
-        _add(home, home.latch / name, content)  # somebody else was quicker
-    sync_folder(draft.parent)
+        _add(home, draft / name, content)
+        try:
+            draft.rename(home.latch)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+            _add(home, home.latch / name, content)  # somebody else was quicker
+        sync_folder(draft.parent)
+    finally:
+        with contextlib.suppress(OSError):  # what counts has its name by now, or is said to have none
+            (draft / name).unlink(missing_ok=True)
+            draft.rmdir()
 
 
 def _mark(path: Path, state: TradingState) -> Mark:
