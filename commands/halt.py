@@ -41,6 +41,7 @@ def command(app: App, reason: str) -> None:
     app.output.note(halt.said(latch.read(app.home)))
     with app.act.journaled(emergency=True):
         app.say_where(emergency=True)
-        app.halts.show_what_goes_on()
+        app.halts.show_still_working()
+        app.halts.name_other_homes()
         halt.check_gate(tightened.kept)
     app.output.note(halt.NEXT)

@@ -32,40 +32,35 @@ class Halts:
 
         return await orders.listed(self._app.gateway)
 
-    def show_what_goes_on(self) -> None:
-        """Show the orders that work at the gateway, or say why that is unknown, and name the other homes here; within two seconds."""
-        import asyncio
+    def show_still_working(self) -> None:
+        """Show the orders that work at the gateway, or say why that is unknown; within two seconds."""
+        from v6cli.runbook import halt
 
-        from v6cli.runbook import halt, other_homes
-
-        async def look() -> tuple[Sequence[WorkingOrder] | str, list[str]]:
-            return await asyncio.gather(halt.still_working(self.working_orders), other_homes.look(self._app.home, halt.LOOK_WITHIN))
-
-        found, others = self._app.run(look())
+        found = self._app.run(halt.still_working(self.working_orders))
         if isinstance(found, str):
             self._app.output.note(f"what still works at the gateway is UNKNOWN: {found}")
         else:
             self._app.output.show(halt.orders(found))
-        self._name(others)
+
+    def name_other_homes(self) -> None:
+        """Name the other homes of this machine, which go on as they are, or say that they are unknown; within two seconds.
+
+        Not beside a look at the gateway: on a busy machine that would take its time away.
+        """
+        from v6cli.runbook import halt, other_homes
+
+        for line in self._app.run(other_homes.look(self._app.home, halt.LOOK_WITHIN)):
+            self._app.output.note(line)
 
     @contextlib.contextmanager
     def naming_other_homes(self) -> Iterator[None]:
-        """An act that ends by naming the other homes of this machine, which it leaves as they are, also where it fails."""
+        """An act that ends by naming the other homes of this machine, also where it fails."""
         try:
             yield
         except V6Error:
-            self._look_at_other_homes()
+            self.name_other_homes()
             raise
-        self._look_at_other_homes()
-
-    def _look_at_other_homes(self) -> None:
-        from v6cli.runbook import halt, other_homes
-
-        self._name(self._app.run(other_homes.look(self._app.home, halt.LOOK_WITHIN)))
-
-    def _name(self, others: Sequence[str]) -> None:
-        for line in others:
-            self._app.output.note(line)
+        self.name_other_homes()
 
     def show_before_resuming(self, latch: Latch) -> None:
         """Show why trading is not active, what is recorded since, and which services do not run."""
