@@ -221,12 +221,14 @@ def test_a_halt_whose_name_may_not_last_says_so_and_holds(demo_home: Home, monke
 def test_typed_bare_without_a_gateway_it_tightens_and_says_what_is_unknown(v6, demo_home: Home, command: str, state: str) -> None:
     done = v6(command, cwd=demo_home.root, check=0)
     assert done.stderr.splitlines()[0].startswith(f"trading state {state}")
-    assert "UNKNOWN" in done.stderr and done.stderr.splitlines()[-1].startswith("next: v6 resume")
+    assert "UNKNOWN" in done.stdout and done.stderr.splitlines()[-1].startswith("next: v6 resume")
+    asked = json.loads(v6(command, "-q", "-o", "json", cwd=demo_home.root, check=0).stdout)
+    assert asked["verdict"] == "UNKNOWN" and "rows" not in asked, "unknown is not none"
     shown = json.loads(v6("trading-state", "-o", "json", cwd=demo_home.root, check=0).stdout)
-    assert [row["reason"] for row in shown["rows"]] == ["no reason given"]
+    assert [row["reason"] for row in shown["rows"]] == ["no reason given"] * 2
     with open_read_only(demo_home) as opened:
-        (entry,) = journal.entries(opened)
-    assert (entry.command, entry.outcome) == (command, "done")
+        entries = journal.entries(opened)
+    assert [(entry.command, entry.outcome) for entry in entries] == [(command, "done")] * 2
 
 
 @pytest.mark.parametrize("broken", ["settings", "state", "state in the way"])
@@ -266,7 +268,11 @@ def test_resume_asks_says_why_and_is_journaled(v6, demo_home: Home) -> None:
 
 def test_working_orders_are_shown(v6, demo) -> None:
     try:
-        shown = json.loads(demo.v6("halt", "-o", "json", check=0).stdout)
+        for _ in range(20):  # a busy machine may need more than the two seconds it has, and must say so
+            shown = json.loads(demo.v6("halt", "-o", "json", check=0).stdout)
+            if shown["schema"] != "v6.working-orders-unknown/1":
+                break
+            assert shown["verdict"] == "UNKNOWN" and shown["values"]["why"]
         assert shown["schema"] == "v6.working-orders/1"
     finally:
         demo.v6("resume", "--reason", "the test is over", "--yes", check=0)

@@ -33,14 +33,11 @@ class Halts:
         return await orders.listed(self._app.gateway)
 
     def show_still_working(self) -> None:
-        """Show the orders that work at the gateway, or say why that is unknown; within two seconds."""
+        """Show the orders that work at the gateway, or that this is unknown and why; within two seconds."""
         from v6cli.runbook import halt
 
         found = self._app.run(halt.still_working(self.working_orders))
-        if isinstance(found, str):
-            self._app.output.note(f"what still works at the gateway is UNKNOWN: {found}")
-        else:
-            self._app.output.show(halt.orders(found))
+        self._app.output.show(halt.orders_unknown(found) if isinstance(found, str) else halt.orders(found))
 
     def name_other_homes(self) -> None:
         """Name the other homes of this machine, which go on as they are, or say that they are unknown; within two seconds.

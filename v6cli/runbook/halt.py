@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from v6cli import barrier, clock, latch
 from v6cli.errors import CannotWrite, OutcomeUnknown, Refused, UsageError, V6Error
 from v6cli.latch import Latch, Mark, TradingState
-from v6cli.results import Column, Table
+from v6cli.results import Column, Record, Table
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -111,6 +111,11 @@ def orders(working: Sequence[WorkingOrder]) -> Table:
         for one in working
     ]
     return Table("v6.working-orders/1", "still working at the gateway", columns, rows, empty="no order works at the gateway")
+
+
+def orders_unknown(why: str) -> Record:
+    """That nobody can say which orders work. It is no table of them: one without rows would say that there are none."""
+    return Record("v6.working-orders-unknown/1", "still working at the gateway", [(Column("why"), why)], verdict="UNKNOWN")
 
 
 async def still_working(look: Callable[[], Awaitable[Sequence[WorkingOrder]]]) -> Sequence[WorkingOrder] | str:
