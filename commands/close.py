@@ -23,8 +23,9 @@ def command(app: App, position: str, account: str, yes: bool, dry_run: bool, **h
 
     \b
     If it fails: run it again. What is left is named, with why; exit 75. A halt
-    that comes meanwhile stops it. Where orders cannot be recorded (a full disk, a
-    damaged state file), none is sent: the ones to type into TWS are shown.
+    that comes meanwhile stops it, as ^C does: its orders are taken back, and what
+    filled and what is left is shown. Where orders cannot be recorded (a full
+    disk, a damaged state file), none is sent: what to type into TWS is shown.
 
     \b
     Exit codes: 0 closed; 64 empty name; 65 nothing fits; 69 no gateway;

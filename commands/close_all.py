@@ -31,7 +31,8 @@ def command(app: App, symbol: str | None, strategy: str | None, account: str, ye
 
     \b
     If it fails: run it again, at any point; it goes on where it was. What could
-    not be closed is named, with why; exit 75. Another halt stops it.
+    not be closed is named, with why; exit 75. Another halt stops it, as ^C does:
+    its orders are taken back, and what filled and what is left is shown.
     Where orders cannot be recorded (a full disk), none is sent: the ones to type
     into TWS are shown; exit 74. A damaged state file is moved aside by itself.
 
