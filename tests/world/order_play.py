@@ -98,7 +98,9 @@ class _Play:
         self._settings = _paced(settings.load(home), self._chance.choice([15, 2]))
         self._befalls = drawn(self.world.chance("faults"), TROUBLE)
         resting = [Ask(one.at + 0.5, "combo", "BUY", 2, None, None) for one in self._befalls if one.name == "combos-rest"]
-        self._asks = sorted([*draw(self.world.chance("asks")), *resting], key=lambda ask: ask.at)
+        # A cancel while none is answered: few seeds would ask for one just then.
+        taken_back = [Ask(one.at + 0.5, "SPY", "BUY", 2, 0.05, 1.0) for one in self._befalls if one.name == "cancels-unanswered"]
+        self._asks = sorted([*draw(self.world.chance("asks")), *resting, *taken_back], key=lambda ask: ask.at)
         self._death = ""
         self._trading: Process
         self.console = Console(self.world, home, _quick(self._settings), Machine(self.world, self._start), self._dies_at)
