@@ -39,6 +39,8 @@ class Act:
 
         owner.check_may_write(self._app.home)
         self._app.output.acts = True
+        if emergency:
+            self._app.output.hurry()
 
         with self._entries:
             try:

@@ -291,7 +291,7 @@ def _whole_streams() -> None:
 
 def _let_go_of_what_nobody_reads() -> None:
     """What could not be written is still held, and trying again at exit would end in a code of Python's own (120)."""
-    for stream, descriptor in ((sys.__stdout__, 1), (sys.__stderr__, 2)):
+    for stream, descriptor in ((sys.__stdout__, 1), (sys.stdout, 1), (sys.__stderr__, 2)):
         try:
             if stream is not None:
                 stream.flush()

@@ -95,6 +95,8 @@ def changes(
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
         @functools.wraps(function)
         def call(app: App, **arguments: Any) -> R:
+            if emergency and not arguments.get("dry_run"):
+                app.output.hurry()
             app.say_where(emergency=emergency, mends_settings=mends_settings)
             if arguments.get("dry_run"):
                 return function(app, **arguments)
@@ -138,10 +140,14 @@ def _typed(ctx: click.Context) -> set[str]:
 
 
 def in_a_hurry(function: Callable[..., R]) -> Callable[..., R]:
-    """Take what people type in a hurry: the reason without ``--reason``, and a ``--yes`` to a command that asks nothing."""
+    """Take what people type in a hurry: the reason without ``--reason``, and a ``--yes`` to a command that asks nothing.
+
+    It waits for no terminal that stands still, from its first word on.
+    """
 
     @functools.wraps(function)
     def call(app: App, words: tuple[str, ...], reason: str, **arguments: Any) -> R:
+        app.output.hurry()
         return function(app, reason=reason or " ".join(words), **arguments)
 
     words = click.argument("words", nargs=-1, metavar="[REASON]")
@@ -149,7 +155,15 @@ def in_a_hurry(function: Callable[..., R]) -> Callable[..., R]:
 
 
 def closing(function: Callable[..., R]) -> Callable[..., R]:
-    """The options of commands that close positions."""
+    """The options of commands that close positions, which wait for no terminal that stands still, unless it is a dry run."""
+
+    @functools.wraps(function)
+    def call(app: App, dry_run: bool, **arguments: Any) -> R:
+        if not dry_run:
+            app.output.hurry()
+        return function(app, dry_run=dry_run, **arguments)
+
+    decorated: Callable[..., R] = call
     for option in reversed(
         (
             click.option("--cap", type=float, metavar="SHARE", help="Furthest a price may go, as a share of the legs' middles."),
@@ -162,5 +176,5 @@ def closing(function: Callable[..., R]) -> Callable[..., R]:
             click.option("--dry-run", is_flag=True, help="Show what would happen; change nothing."),
         )
     ):
-        function = option(function)
-    return function
+        decorated = option(decorated)
+    return decorated

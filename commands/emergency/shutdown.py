@@ -53,6 +53,7 @@ def command(app: App, reason: str, yes: bool, account: str, keep_orders: bool, k
     """
     wish = Wish(reason, account, keep_orders, keep_dashboard, close_all)
     app.outlive_terminal()
+    app.output.hurry()
     latched = shutdown.halt_first(app.home, wish, app.operator, app.halts.silence)
     app.output.note(halt.said(latch.read(app.home)))
     shutdown.check(wish, latched)

@@ -12,12 +12,15 @@ import shlex
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from v6cli import latch, permits
+from v6cli.console import stall
+from v6cli.home import Home
 from v6cli.latch import TradingState
 from v6cli.runbook import emergency_record, senders
 from v6cli.state import intents, journal
@@ -157,6 +160,111 @@ def test_nobody_has_to_read_what_an_emergency_says(closing_demo: Demo) -> None:
     assert done.returncode in {0, 75}, done  # a long that nobody bids for is left
     closing_demo.v6("services", "start", check=0)
     assert not [name for name, quantity in closing_demo.held().items() if quantity < 0]
+
+
+@contextlib.contextmanager
+def stopped_terminal() -> Iterator[int]:
+    """A terminal at which somebody pressed ^S."""
+    master, slave = pty.openpty()
+    termios.tcflow(slave, termios.TCOOFF)
+    yield slave
+    os.close(slave)
+    os.close(master)
+
+
+@contextlib.contextmanager
+def full_pipe() -> Iterator[int]:
+    """A pipe that has no more room, and whose reader lives and reads nothing."""
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writes, b"." * 4096)
+    os.set_blocking(writes, True)
+    yield writes
+    assert os.get_blocking(writes), "the shell has it open, too"
+    os.close(writes)
+    os.close(reads)
+
+
+@contextlib.contextmanager
+def running(home: Home, *argv: str, **streams: int) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-P", "-m", "v6cli", "--home", str(home), *argv]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}, stdin=subprocess.DEVNULL, **streams)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("stalled", [stopped_terminal, full_pipe], ids=lambda stalled: stalled.__name__)
+def test_nobody_has_to_go_on_reading_what_an_emergency_says(
+    closing_demo: Demo, stalled: Callable[[], contextlib.AbstractContextManager[int]]
+) -> None:
+    def typed(*argv: str) -> int:
+        with stalled() as nowhere, running(closing_demo.home, *argv, stdout=nowhere, stderr=nowhere) as process:
+            return process.wait()
+
+    assert typed("close", "SPY", "--market", "--yes") == 0
+    assert not [name for name in closing_demo.held() if name.startswith("SPY")]
+    assert latch.read(closing_demo.home).state is TradingState.ACTIVE
+    assert typed("reduce-only") == 0 and latch.read(closing_demo.home).state is TradingState.REDUCING
+    assert typed("close-all", "--symbol", "QQQ", "--market", "--yes") == 0
+    assert not [name for name in closing_demo.held() if name.startswith("QQQ")]
+    assert typed("halt") == 0 and latch.read(closing_demo.home).state is TradingState.HALTED
+    assert typed("orders", "cancel", "--all", "--yes") == 0
+    assert typed("emergency", "shutdown", "--yes") == 0
+    (record,) = [emergency_record.read(path) for path in closing_demo.home.logs.glob("emergency_*.json")]
+    assert record.outcome == "all proven" and len(record.steps) == 9
+    with open_read_only(closing_demo.home) as state:
+        ended = [(entry.command, entry.outcome, entry.exit_code) for entry in journal.entries(state) if entry.command != "config set"]
+    assert {"close", "close-all", "halt", "emergency shutdown"} <= {command for command, *_ in ended}
+    assert all((outcome, code) == ("done", 0) for _, outcome, code in ended), ended
+
+
+@pytest.mark.timeout(150)
+def test_a_closing_whose_terminal_stopped_takes_its_orders_back(patient: Demo) -> None:
+    master, slave = pty.openpty()
+    os.set_blocking(master, False)
+    with running(patient.home, "close-all", "--yes", stdout=slave, stderr=slave) as process:
+        while sent(patient) < 3:
+            with contextlib.suppress(BlockingIOError):
+                os.read(master, 65536)
+        termios.tcflow(slave, termios.TCOOFF)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    os.close(slave)
+    os.close(master)
+    assert working(patient) == [] and permits.standing(patient.home) == [] and senders.find(patient.home) == []
+    with open_read_only(patient.home) as state:
+        assert intents.unsettled(state) == []
+
+
+@pytest.mark.timeout(150)
+def test_stdout_that_nobody_reads_is_told_on_stderr(closing_demo: Demo) -> None:
+    with full_pipe() as nowhere, running(closing_demo.home, "halt", stdout=nowhere, stderr=subprocess.PIPE) as process:
+        _, said = process.communicate()
+    assert process.returncode == 0 and b"what is to be seen on stdout is not being read" in said, said
+
+
+def test_any_other_command_waits_for_its_reader(v6, demo_home: Home) -> None:
+    wanted = v6("--home", demo_home, "config", "show", "-o", "json", check=0).stdout
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    filled = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            filled += os.write(writes, b"." * 4096)
+    os.set_blocking(writes, True)
+    with running(demo_home, "config", "show", "-o", "json", stdout=writes) as process:
+        os.close(writes)
+        time.sleep(3 * stall.PATIENCE)  # longer than an emergency would wait
+        with os.fdopen(reads, "rb") as reader:
+            shown = reader.read()[filled:]
+        assert process.wait() == 0
+    assert shown.decode() == wanted
 
 
 @pytest.mark.seeds(2, 12)

@@ -7,12 +7,13 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from v6cli.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from v6cli import events
+    from v6cli.console.stall import Unwaited
     from v6cli.results import Result
 
 
@@ -56,7 +57,26 @@ class Output:
         self.acts = False
         self._answered = False
         self._lost = False  # whether stdout can be written no more
+        self._hurries = False
+        self._stdout: Unwaited | None = None  # where they are not waited for
+        self._stderr: Unwaited | None = None
         self._lines: list[str] = []
+
+    def hurry(self) -> None:
+        """From here to the end of the process a terminal or pipe that nobody reads stops nothing: what it does not take in a second is
+        dropped, and that is said. For an emergency; any other command waits, so that a slow pager loses nothing.
+        """
+        if self._hurries:
+            return
+        self._hurries = True
+        from v6cli.console import stall
+
+        readers: dict[tuple[int, int], stall.Reader] = {}
+        if reopened := stall.reopen(sys.stdout, 1, readers, tells=False):
+            sys.stdout, self._stdout = reopened
+        if reopened := stall.reopen(sys.stderr, 2, readers, tells=True):
+            stream, self._stderr = reopened
+            sys.stderr = cast("TextIO", Aside(stream))
 
     @property
     def width(self) -> int:
@@ -115,6 +135,9 @@ class Output:
                 self.note(f"what is shown can be read no more ({error.strerror}); the command goes on")
             elif error.errno not in {errno.EPIPE, errno.EIO}:
                 raise
+        if self._stdout is not None and self._stdout.missed:
+            self._stdout.missed = False
+            _aside("what is to be seen on stdout is not being read: some of it was dropped; what was done: v6 journal")
 
     def finish(self) -> None:
         """End an answer as JSON: what was said in lines is it where nothing else is, and stands beside it otherwise."""
@@ -182,7 +205,9 @@ class Output:
             return None
 
         def ask(question: str) -> str:
-            print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
+            # Nothing is under way, and who has not seen a question cannot answer it.
+            with self._stderr.waiting() if self._stderr is not None else contextlib.nullcontext():
+                print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
             try:
                 return sys.stdin.readline().strip()
             except OSError:
