@@ -186,7 +186,8 @@ def _column_texts(values: Sequence[Any], column: Column) -> list[str]:
     unknown = cell(None, column)
     formatter = _FORMATS.get(column.kind)
     if formatter is None:
-        return [unknown if value is None else visible(str(value)) for value in values]
+        words = [unknown if value is None else str(value) for value in values]
+        return words if "".join(words).isprintable() else [visible(word) for word in words]
     # Strikes, expiries, quantities repeat: each value is formatted once.
     texts = {value: formatter(value) for value in set(values) - {None, ""}} | {None: unknown, "": ""}
     return [texts[value] for value in values]
