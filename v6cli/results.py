@@ -20,7 +20,7 @@ from v6cli import clock
 NUMERIC = frozenset({"integer", "identity", "quantity", "strike", "price", "money", "percent", "greek", "number", "seconds", "bytes"})
 UNKNOWN = "?"
 #: What moves the cursor, colours, begins a line or turns the direction of writing, and halves of letters, which nothing can print.
-_COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_COMMANDS = "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 class Column(Struct, frozen=True):
@@ -109,7 +109,7 @@ def visible(text: str) -> str:
     """``text`` with what would command a terminal written out, as ``\\x1b``: whoever typed it does not say what the reader sees."""
     if text.isprintable():
         return text
-    return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return re.sub(_COMMANDS, lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def bar(used: float | None, width: int = 10) -> str:

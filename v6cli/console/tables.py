@@ -126,7 +126,7 @@ def _heading(table: Table) -> str:
 
 
 def _shown(result: Result) -> Table:
-    """A table to be read by people: its words command no terminal. Those of its cells see to that themselves."""
+    """A table to be read by people: its words command no terminal. Those of its cells and groups see to that as they are drawn."""
     import msgspec
 
     table = as_table(result) if isinstance(result, Record) else result
@@ -136,7 +136,6 @@ def _shown(result: Result) -> Table:
         verdict=visible(table.verdict),
         empty=_lines(table.empty),
         notes=[_lines(note) for note in table.notes],
-        groups=[msgspec.structs.replace(group, title=visible(group.title)) for group in table.groups],
     )
 
 
@@ -303,7 +302,7 @@ def _titled(console: Console, line: list[Segment], group: Group) -> list[Segment
 
     text = "".join(segment.text for segment in line)
     room = len(text) - len(text.lstrip())
-    title = Text("  " * group.depth + group.title, style="bold cyan" if group.depth == 0 else "cyan", no_wrap=True)
+    title = Text("  " * group.depth + visible(group.title), style="bold cyan" if group.depth == 0 else "cyan", no_wrap=True)
     title.truncate(max(room - 1, 1) if group.subtotal else console.width, overflow="ellipsis")
     rest = list(Segment.divide(line, [min(title.cell_len, room), Segment.get_line_length(line)]))[1:]
     return [*title.render(console), *(rest[0] if rest else [])]
