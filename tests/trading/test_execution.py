@@ -98,6 +98,35 @@ def test_a_change_that_waits_for_its_turn_does_not_leave_once_the_order_is_cance
     trading(act)
 
 
+def test_a_change_that_waits_for_its_turn_does_not_leave_once_the_link_to_ib_is_lost(trading: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At IB it may become a second order."""
+
+    async def act(at: Trading) -> None:
+        working = await at.desk.place(await at.sells(limit=999.0))
+        assert await working.ended(0.5) is None
+        bucket, take = at.connection.client.bucket, at.connection.client.bucket.take
+
+        async def until_lost() -> None:
+            monkeypatch.setattr(bucket, "take", take)
+            at.stage.gateway.faults.set("link-lost", seconds=30)
+            async with asyncio.timeout(5):
+                while not at.connection.link_lost:
+                    await asyncio.sleep(0.01)
+
+        async def at_once() -> None:
+            """IB can be reached."""
+
+        written: list[int] = []
+        monkeypatch.setattr(at.connection.client, "place", lambda order_id, *_order: written.append(order_id))
+        monkeypatch.setattr(at.connection, "must_reach_ib", at_once)
+        monkeypatch.setattr(bucket, "take", until_lost)
+        with pytest.raises(GatewayUnavailable, match="link to IB was lost"):
+            await working.reprice(at.low)
+        assert written == []
+
+    trading(act)
+
+
 def test_an_order_interrupted_on_its_way_has_not_left_and_is_ended_as_not_sent(trading: Any) -> None:
     async def act(at: Trading) -> None:
         recorded = await at.sells()

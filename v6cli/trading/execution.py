@@ -182,8 +182,15 @@ class Working:
         return await orders.send(self.desk.connection, self.desk.home, self.recorded, self.desk.permit, needless=self._ends)
 
     def _ends(self) -> bool:
-        """Whether it has ended, or will, by all that is known without asking."""
-        return self.cancelling or self.desk.heard.end(self.recorded.order_id) is not None
+        """Whether it has ended, or will, by all that is known without asking.
+
+        Raises GatewayUnavailable where it works, and the link to IB was lost while its change waited for its turn.
+        """
+        if self.cancelling or self.desk.heard.end(self.recorded.order_id) is not None:
+            return True
+        if self.desk.connection.link_lost:
+            raise GatewayUnavailable(f"the link to IB was lost before the order {self.recorded.order_ref} could be moved")
+        return False
 
     async def cancel(self) -> bool:
         """Ask for its cancel; False where that was done before. It ends when the gateway says so, not now."""
