@@ -64,4 +64,4 @@ def command(app: App, symbol: str | None, strategy: str | None, account: str, ye
             closing.agree(app.output.ask_or_no, yes=yes, typed=account)
             with app.alone("close-all"):
                 app.emergencies.flatten(closing)
-    app.output.note(close_all.NEXT)
+    app.output.note(close_all.next_line(latch.read(app.home).state))

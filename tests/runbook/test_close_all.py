@@ -80,6 +80,13 @@ def test_one_thing_is_closed_and_then_everything(closing_demo: Demo) -> None:
     assert again.returncode == done.returncode and closing_demo.held() == left
 
 
+def test_who_resumed_while_it_closed_is_not_told_that_trading_is_halted() -> None:
+    assert "trading stays halted until v6 resume" in close_all.next_line(TradingState.HALTED)
+    for state in (TradingState.ACTIVE, TradingState.REDUCING):
+        line = close_all.next_line(state)
+        assert f"is {state.value}" in line and "v6 halt" in line and "stays halted" not in line
+
+
 @pytest.mark.parametrize(("options", "says"), [
     ({"cap": 2.0}, "--cap 2 is no share"),
     ({"limits": ("SPY=3",)}, "is not CONTRACT=PRICE"),

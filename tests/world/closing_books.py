@@ -14,6 +14,7 @@ from v6cli import clock
 from v6cli.errors import OutcomeUnknown, Refused
 from v6cli.events import Report
 from v6cli.home import Home
+from v6cli.models import Contract
 from v6cli.runbook.close_all import CloseAll, Grown
 from v6cli.runbook.shutdown import Shutdown
 from v6cli.simulator.orders import Order
@@ -35,6 +36,7 @@ class ClosingBooks(Books):
         self._came_at: dict[int, datetime] = {}
         self._first_written: dict[str, datetime] = {}
         self._proven: datetime | None = None
+        self._opened: list[tuple[str, int]] = []
 
     @contextlib.contextmanager
     def hearing(self) -> Iterator[None]:
@@ -103,6 +105,16 @@ class ClosingBooks(Books):
         if self._proven is not None and written is not None and written < self._proven:
             self._note(f"{order.order_ref} arrived after a shutdown had proven that nothing works")
 
+    def _traded(self, contract: Contract, quantity: float, price: float, fee: float, order_ref: str = "") -> float | None:
+        row = self._row("SELECT i.closing FROM attempts a JOIN intents i USING (intent) WHERE a.order_ref = ?", order_ref)
+        if row is not None and not row[0]:
+            self._opened.append((order_ref, contract.con_id))
+        return super()._traded(contract, quantity, price, fee, order_ref)
+
+    def _opened_unseen(self, con_id: int, asked: datetime) -> bool:
+        """Whether an opening order that v6 wrote since then filled: trading was resumed, and no list need have shown it."""
+        return any(known == con_id and self._first_written[ref] >= asked for ref, known in self._opened)
+
     # Last words.
 
     def _judge_left(self, closing: CloseAll, left: list[Left], asked: datetime) -> None:
@@ -110,7 +122,8 @@ class ClosingBooks(Books):
         said = {one.contract.con_id: one.quantity for one in left}
         held = self.held
         for con_id in said if not closing.wish.everything else sorted({*said, *held}):
-            if abs(said.get(con_id, 0.0) - held.get(con_id, 0.0)) > 1e-9 and not self.moved(con_id, asked - LAG):
+            wrong = abs(said.get(con_id, 0.0) - held.get(con_id, 0.0)) > 1e-9
+            if wrong and not self.moved(con_id, asked - LAG) and not self._opened_unseen(con_id, asked):
                 self._note(f"{closing.wish.what} says {said.get(con_id, 0.0):+g} of {con_id}, the gateway has {held.get(con_id, 0.0):+g}")
         for one in left:
             if not one.why:

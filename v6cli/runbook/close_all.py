@@ -40,7 +40,6 @@ from v6cli.trading.flatten import Flatten, Left, Stopped
 from v6cli.trading.holdings import Holdings
 from v6cli.trading.parts import Part, Plan
 
-NEXT = "next: v6 positions; trading stays halted until v6 resume --reason TEXT"
 CONFIRMED_WITHIN = 15.0  # wall seconds for a cancel
 AGAIN_AFTER = 2.0  # wall seconds before a lost connection is made anew
 LOOKED_WITHIN = 15.0  # wall seconds for what is left once it was stopped
@@ -48,6 +47,14 @@ LOOKED_WITHIN = 15.0  # wall seconds for what is left once it was stopped
 
 Blocked = tuple[WorkingOrder, str]  # an order that could not be cancelled, and why
 Gateway = Callable[[str, int | None], AbstractAsyncContextManager[Connection]]
+
+
+def next_line(state: TradingState) -> str:
+    """What comes after a closing that ended well. Who resumes while it runs has v6-trading open again, unseen by what it proved."""
+    if state is TradingState.HALTED:
+        return "next: v6 positions; trading stays halted until v6 resume --reason TEXT"
+    resumed = f"trading was resumed meanwhile and is {state.value}: what opened since may be held"
+    return f"{resumed}; next: v6 positions --from-gateway, or v6 halt"
 
 
 class Grown(Refused):
