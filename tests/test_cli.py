@@ -76,6 +76,12 @@ def test_help_imports_no_command() -> None:
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize("typed", [["-o", "json"], ["-o=json"], ["-q"]])
+def test_a_short_option_is_found_without_a_search_for_what_it_may_have_meant(typed: list[str]) -> None:
+    code = f"import sys\nfrom v6cli.main import run\nassert run(['config', 'path', '--home', '/nowhere', *{typed!r}]) == 78\nassert 'difflib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_explains_itself(line: str) -> None:
     command = resolve(line.split())

@@ -51,6 +51,12 @@ class Shared(click.Command):
         self.params = [*self.params, *self.shared]
         self.context_settings = {"help_option_names": ["-h", "--help"], **self.context_settings}
 
+    def make_parser(self, ctx: click.Context) -> Any:
+        """Click's own, which finds ``-o`` at once: it looks among the long ones first, and imports difflib to suggest one of them."""
+        parser: Any = super().make_parser(ctx)
+        parser._long_opt |= parser._short_opt
+        return parser
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The command's own options first, the ones every command has after them."""
         own: list[tuple[str, str]] = []

@@ -55,15 +55,21 @@ class RollUp(Struct, frozen=True):
         return self.total.unknown == 0
 
 
-def of_position(position: Position, greeks: Greeks | None, quantity: float | None = None) -> Sum:
-    """The greeks of one position, or of ``quantity`` of it. What has no model has delta one."""
-    size = (position.quantity if quantity is None else quantity) * position.contract.multiplier
+def values_of(position: Position, greeks: Greeks | None, quantity: float) -> tuple[float, float, float, float] | None:
+    """Delta, gamma, theta and vega of ``quantity`` of a position, units as in `Sum`; None where unknown. What has no model has delta one."""
+    size = quantity * position.contract.multiplier
     if not position.contract.is_option:
-        return Sum(delta=size, legs=1)
+        return size, 0.0, 0.0, 0.0
     if greeks is None or not greeks.known:
-        return Sum(legs=1, unknown=1)
+        return None
     assert greeks.delta is not None and greeks.gamma is not None and greeks.theta is not None and greeks.vega is not None
-    return Sum(greeks.delta * size, greeks.gamma * size, greeks.theta * size, greeks.vega * size, legs=1)
+    return greeks.delta * size, greeks.gamma * size, greeks.theta * size, greeks.vega * size
+
+
+def of_position(position: Position, greeks: Greeks | None, quantity: float | None = None) -> Sum:
+    """The greeks of one position, or of ``quantity`` of it."""
+    found = values_of(position, greeks, position.quantity if quantity is None else quantity)
+    return Sum(legs=1, unknown=1) if found is None else Sum(*found, legs=1)
 
 
 def is_known(position: Position, greeks: Greeks | None) -> bool:

@@ -71,9 +71,10 @@ def _group_symbol(symbol: str, positions: list[Position]) -> list[Group]:
             chains.setdefault((one.contract.expiry, one.contract.trading_class), []).append(one)
     for key in sorted(chains, key=str):
         groups += _group_expiry(symbol, key[0], chains[key], rest)
-    groups += _covered_calls(symbol, positions, rest)
-    groups += _strangles(symbol, positions, rest)
-    for position in positions:
+    left = [one for one in positions if abs(rest.of(one)) > EPSILON]
+    groups += _covered_calls(symbol, left, rest)
+    groups += _strangles(symbol, left, rest)
+    for position in left:
         if abs(rest.of(position)) > EPSILON:
             groups.append(Group(symbol, _single_name(position), (rest.take(position, rest.of(position)),)))
     return groups
@@ -113,12 +114,12 @@ def _verticals(legs: list[Position], rest: _Rest) -> list[_Vertical]:
     found = []
     longs = sorted([leg for leg in legs if leg.quantity > 0], key=_strike)
     strikes = [_strike(leg) for leg in longs]
-    for short in [leg for leg in legs if leg.quantity < 0]:
-        while longs and rest.of(short) < -EPSILON:
+    for short in [leg for leg in legs if leg.quantity < 0] if longs else ():
+        while longs and (wanted := -rest.of(short)) > EPSILON:
             place = _nearest(strikes, _strike(short))
-            size = min(-rest.of(short), rest.of(longs[place]))
-            found.append(_vertical(short, longs[place], size, rest))
-            if rest.of(longs[place]) <= EPSILON:
+            there = rest.of(longs[place])
+            found.append(_vertical(short, longs[place], min(wanted, there), rest))
+            if there - wanted <= EPSILON:
                 del longs[place], strikes[place]
     return found
 
@@ -132,11 +133,11 @@ def _nearest(strikes: list[float], wanted: float) -> int:
 
 
 def _vertical(short: Position, long: Position, size: float, rest: _Rest) -> _Vertical:
-    put = short.contract.right == "P"
-    credit = _strike(short) > _strike(long) if put else _strike(short) < _strike(long)
+    put, inner, outer = short.contract.right == "P", _strike(short), _strike(long)
+    credit = inner > outer if put else inner < outer
     name = f"{'put' if put else 'call'} {'credit' if credit else 'debit'} spread"
     legs = (rest.take(short, -size), rest.take(long, size))
-    return _Vertical(legs, size, credit, _strike(short), name)
+    return _Vertical(legs, size, credit, inner, name)
 
 
 def _covered_calls(symbol: str, positions: list[Position], rest: _Rest) -> list[Group]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from operator import itemgetter
+from itertools import groupby
 from typing import Any
 
 from v6cli.errors import UsageError
 from v6cli.models import Greeks, Position
-from v6cli.portfolio.greeks import is_known, of_position, source
+from v6cli.portfolio.greeks import is_known, source, values_of
 from v6cli.portfolio.grouping import Leg, group
 from v6cli.results import Column, Group, Table
 
@@ -34,7 +34,7 @@ COLUMNS = (
 SORTS = ("group", "symbol", "expiry", "strike", "quantity", "value", "pnl", "dte", "delta", "gamma", "theta", "vega")
 _INDEX = {column.name: number for number, column in enumerate(COLUMNS)}
 _SUMMED = tuple(_INDEX[name] for name in ("value", "pnl", "delta", "gamma", "theta", "vega"))
-_summands = itemgetter(*_SUMMED)
+_UNKNOWN = (None,) * 4  # greeks
 
 
 def table(
@@ -52,21 +52,20 @@ def table(
     chosen = [one for one in positions if not symbols or one.contract.symbol in symbols]
     rows: list[tuple[Any, ...]] = []
     groups: list[Group] = []
-    sums = [(one, _leg_rows(one.name, one.legs, greeks, today, as_of)) for one in group(chosen)]
-    for name in dict.fromkeys(one.symbol for one, _ in sums):
-        own = [(one, made) for one, made in sums if one.symbol == name]
+    for symbol, strategies in groupby(group(chosen), key=lambda one: one.symbol):
         first = len(rows)
         inner = []
-        for one, made in own:
-            inner.append(Group(one.name, len(rows), len(rows) + len(made), depth=1, subtotal=_total(made) if len(made) > 1 else None))
-            rows += made
-        groups.append(Group(name, first, len(rows), depth=0, subtotal=_total(rows[first:])))
-        groups += inner
+        for one in strategies:
+            start = len(rows)
+            rows += [_row(one.name, leg, greeks.get(leg.position.contract.con_id), today, as_of) for leg in one.legs]
+            subtotal = _total(rows[start:]) if len(rows) - start > 1 else None
+            inner.append(Group(one.name, start, len(rows), depth=1, subtotal=subtotal))
+        groups += [Group(symbol, first, len(rows), depth=0, subtotal=_total(rows[first:])), *inner]
     totals = _total(rows) if rows else None
     if sort != "group":
         rows.sort(key=lambda row: _sortable(row[_INDEX[sort]]))
         groups = []
-    notes = [*_not_held(positions, symbols), *_notes(chosen, greeks)]
+    notes = [*_not_held(positions, symbols), *(_notes(chosen, greeks) if totals and None in totals else ())]
     empty = "none of these is held" if symbols and positions else "no open positions"
     return Table("v6.positions/1", "positions", COLUMNS, rows, groups, totals, as_of, notes, empty)
 
@@ -78,16 +77,10 @@ def _not_held(positions: Sequence[Position], symbols: Sequence[str]) -> list[str
     return [f"no position in {', '.join(missing)}; held: {', '.join(held) or 'none'}"] if missing else []
 
 
-def _leg_rows(name: str, legs: Sequence[Leg], greeks: Mapping[int, Greeks], today: date, as_of: datetime) -> list[tuple[Any, ...]]:
-    return [_row(name, leg, greeks.get(leg.position.contract.con_id), today, as_of) for leg in legs]
-
-
 def _row(name: str, leg: Leg, greeks: Greeks | None, today: date, as_of: datetime) -> tuple[Any, ...]:
-    position, own = leg.position, leg.position.contract
-    known = of_position(position, greeks, leg.quantity)
-    numbers = (None,) * 4 if known.unknown else (known.delta, known.gamma, known.theta, known.vega)
-    value = None if position.value is None else position.value * leg.share
-    pnl = None if position.unrealized is None else position.unrealized * leg.share
+    position, own, share = leg.position, leg.position.contract, leg.share
+    value = None if position.value is None else position.value * share
+    pnl = None if position.unrealized is None else position.unrealized * share
     dte = (own.expiry - today).days if own.expiry else None
     age = (as_of - greeks.at).total_seconds() if greeks and own.is_option else None
     return (
@@ -100,7 +93,7 @@ def _row(name: str, leg: Leg, greeks: Greeks | None, today: date, as_of: datetim
         value,
         pnl,
         dte,
-        *numbers,
+        *(values_of(position, greeks, leg.quantity) or _UNKNOWN),
         name,
         source(position, greeks),
         age,
@@ -111,8 +104,12 @@ def _total(rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """Sums of value, P&L and greeks; a sum with an unknown part is unknown."""
     total: list[Any] = [""] * len(COLUMNS)
     total[0] = "total"
-    for number, values in zip(_SUMMED, zip(*map(_summands, rows), strict=True), strict=True):
-        total[number] = None if None in values else sum(values)
+    columns = tuple(zip(*rows, strict=True))
+    for number in _SUMMED:
+        try:
+            total[number] = sum(columns[number])
+        except TypeError:  # a None among them
+            total[number] = None
     return tuple(total)
 
 
