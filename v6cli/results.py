@@ -112,6 +112,11 @@ def visible(text: str) -> str:
     return re.sub(_COMMANDS, lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def visible_lines(text: str) -> str:
+    """As ``visible``, of a text in lines, which stay lines."""
+    return text if text.isprintable() else "\n".join(map(visible, text.split("\n")))
+
+
 def bar(used: float | None, width: int = 10) -> str:
     """A share of a limit as a bar; beyond the limit it ends in an arrow."""
     if used is None:

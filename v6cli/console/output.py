@@ -114,7 +114,8 @@ class Output:
         if self.format == "json":
             self._lines.append(text)
         else:
-            self._write(lambda: print(text))  # noqa: T201
+            shown = _for_a_terminal(text) if sys.stdout.isatty() else text
+            self._write(lambda: print(shown))  # noqa: T201
             if self._lost and not self.acts:
                 raise NobodyReads
 
@@ -207,7 +208,7 @@ class Output:
         def ask(question: str) -> str:
             # Nothing is under way, and who has not seen a question cannot answer it.
             with self._stderr.waiting() if self._stderr is not None else contextlib.nullcontext():
-                print(question, end="", file=sys.stderr, flush=True)  # noqa: T201
+                print(_for_a_terminal(question), end="", file=sys.stderr, flush=True)  # noqa: T201
             try:
                 return sys.stdin.readline().strip()
             except OSError:
@@ -238,4 +239,13 @@ class Output:
 
 
 def _aside(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    print(_for_a_terminal(text), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _for_a_terminal(text: str) -> str:
+    """``text`` with what would command the terminal written out: a reason, a reference or a log line may be somebody else's."""
+    if text.isprintable():
+        return text
+    from v6cli.results import visible_lines
+
+    return visible_lines(text.expandtabs())

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from v6cli import clock
-from v6cli.results import Column, Group, Record, Result, Table, as_table, cells, to_json, visible
+from v6cli.results import Column, Group, Record, Result, Table, as_table, cells, to_json, visible, visible_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,13 +134,9 @@ def _shown(result: Result) -> Table:
         table,
         title=visible(table.title),
         verdict=visible(table.verdict),
-        empty=_lines(table.empty),
-        notes=[_lines(note) for note in table.notes],
+        empty=visible_lines(table.empty),
+        notes=[visible_lines(note) for note in table.notes],
     )
-
-
-def _lines(text: str) -> str:
-    return "\n".join(map(visible, text.split("\n")))
 
 
 def _draw_rich(result: Result, stream: TextIO, *, color: bool, width: int) -> None:
