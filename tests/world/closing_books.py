@@ -11,6 +11,7 @@ from datetime import datetime
 from unittest.mock import patch
 
 from v6cli import clock
+from v6cli.broker.ib import Client
 from v6cli.errors import OutcomeUnknown, Refused
 from v6cli.events import Report
 from v6cli.home import Home
@@ -37,11 +38,13 @@ class ClosingBooks(Books):
         self._first_written: dict[str, datetime] = {}
         self._proven: datetime | None = None
         self._opened: list[tuple[str, int]] = []
+        self.of_others: set[str] = set()  # references of orders on what is not held: only a cancel of everything may take them
 
     @contextlib.contextmanager
     def hearing(self) -> Iterator[None]:
         """As `Books.hearing`, and of each closing and shutdown that comes to its end."""
         confirm, close, shut, more = CloseAll._confirm, CloseAll.carry_out, Shutdown.carry_out, CloseAll.agree_to_more
+        cancel = Client.cancel_order
         asked: dict[int, datetime] = {}
 
         async def confirms(closing: CloseAll, *how: object) -> list[Left]:
@@ -73,8 +76,15 @@ class ClosingBooks(Books):
                     self._note(f"{closing.wish.what} says {error.message!r}, and has sent {sorted(sent)}")
                 raise
 
+        async def cancels(client: Client, order_id: int) -> None:
+            for order in self._gateway.book.alive:
+                if (order.client_id, order.order_id) == (client._ib.client.clientId, order_id) and order.order_ref in self.of_others:
+                    self._note(f"{order.order_ref}, on what nobody closes, is cancelled")
+            await cancel(client, order_id)
+
         with (
             super().hearing(),
+            patch.object(Client, "cancel_order", cancels),
             patch.object(CloseAll, "agree_to_more", agrees),
             patch.object(CloseAll, "_confirm", confirms),
             patch.object(CloseAll, "carry_out", closes),

@@ -7,7 +7,7 @@ from typing import Any
 
 from v6cli import permits
 from v6cli.broker.connection import Connection
-from v6cli.runbook import close_all, emergency_orders, senders, shutdown
+from v6cli.runbook import close_all, emergency_orders, protection, senders, shutdown
 from v6cli.state import intents
 from v6cli.trading import flatten, holdings
 from v6cli.trading.execution import End
@@ -67,6 +67,11 @@ def _no_confirmation() -> Iterator[Patch]:
     yield flatten.Flatten, "_take_back", hastily
 
 
+def _by_symbol() -> Iterator[Patch]:
+    legs = protection._legs
+    yield protection, "_legs", lambda order: [] if order.contract.kind == "BAG" else legs(order)
+
+
 async def _nothing(*_how: Any) -> None:
     pass
 
@@ -86,6 +91,7 @@ BUGS: dict[str, Plant] = {
     "lets a combo fall to legs before its cancel is confirmed": _no_confirmation,
     "forgets the orders of a closing that died": one(close_all.CloseAll, "_settle", _nothing),
     "closes beside a trading that lives": one(senders, "silence", _none_ended),
+    "takes every combo of a symbol for one of the position": _by_symbol,
     "says flat while an order of it may fill": one(
         close_all.CloseAll, "_with_what_may_work", lambda _, held, _working: list(held.values())
     ),
@@ -98,5 +104,6 @@ FOUND_BY = dict.fromkeys(BUGS, 0) | {
     "closes by positions that may be stale": 16,
     "lets a combo fall to legs before its cancel is confirmed": 12,
     "forgets the orders of a closing that died": 1,
+    "takes every combo of a symbol for one of the position": 5,
     "says flat while an order of it may fill": 55,
 }

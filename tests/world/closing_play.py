@@ -12,14 +12,16 @@ from typing import Any
 import msgspec
 
 from v6cli import clock, control, events, latch, permits, settings
+from v6cli.broker import translate
 from v6cli.broker.connection import connect
 from v6cli.broker.ib import Client
 from v6cli.errors import BadConfiguration, V6Error
 from v6cli.home import Home
 from v6cli.latch import TradingState
-from v6cli.models import Contract, Order
+from v6cli.models import Contract, Leg, Order, RecordedIntent
 from v6cli.runbook import service
 from v6cli.settings import Settings
+from v6cli.simulator.chains import Wanted
 from v6cli.simulator.holdings import Holding
 from v6cli.simulator.server import Gateway
 from v6cli.simulator.world import START, Process, World
@@ -28,7 +30,7 @@ from v6cli.state.database import open_state
 from v6cli.trading.loop import SERVICE, Trading
 
 from . import bugs
-from .closing_acts import BOOKS, CANCELS, REFUSALS, Turn, draw, scenario_of
+from .closing_acts import BOOKS, CANCELS, REFUSALS, Act, Turn, draw, scenario_of
 from .closing_acts import turn as turn_of
 from .closing_books import ClosingBooks
 from .console import Console, Typed
@@ -106,6 +108,10 @@ class _Play:
         self.world.watch_writes(self.books.wrote)
         self._held = [one.contract for one in self.gateway.account.holdings.values()]
         await self.gateway.start(PORT)
+        self._theirs = self._combo_on_other_strikes() if self.world.seed % 8 == 5 else None
+        if self._theirs:
+            closes = Act(self.world.chance("theirs").uniform(3, 20), ("close", self._theirs.contract.symbol, "--yes"))
+            self._acts = sorted([*self._acts, closes], key=lambda one: one.at)
         if self._chance.random() < 0.3:
             self._leave_from_yesterday()
         with self.books.hearing():
@@ -218,24 +224,39 @@ class _Play:
     async def _strangers(self) -> None:
         """Another client of the gateway: its order rests on something that is held, and it stays, or goes away."""
         chance = self.world.chance("strangers")
+        if combo := self._theirs:
+            self.met["their combo"] += 1
+            self.books.of_others.add("their-combo")
+            self.world.process("stranger", functools.partial(self._rest, "their-combo", combo, 1.0, client_id=STRANGER + 1))
         for number in range(chance.choice([0, 0, 1, 2])):
             await asyncio.sleep(chance.uniform(0, TROUBLE / 2))
-            rests = functools.partial(self._rest, f"theirs-{number}", chance.choice(self._held), chance.uniform(0.5, 60))
-            self.world.process("stranger", rests)
+            order = Order(ACCOUNT, chance.choice(self._held), "BUY", 1, 0.05)
+            self.world.process("stranger", functools.partial(self._rest, f"theirs-{number}", order, chance.uniform(0.5, 60)))
 
-    async def _rest(self, ref: str, contract: Contract, stays: float) -> None:
+    async def _rest(self, ref: str, order: Order, stays: float, client_id: int = STRANGER) -> None:
         with contextlib.suppress(V6Error, OSError):
-            connection = await connect(self._settings, self._home, "cancel", events.ignore, client_id=STRANGER)
+            connection = await connect(self._settings, self._home, "cancel", events.ignore, client_id=client_id)
             try:
-                library = connection.client.library
-                theirs = library.Contract(conId=contract.con_id, exchange="SMART")
-                connection.client._ib.client.placeOrder(
-                    connection.client.next_order_id(), theirs, library.LimitOrder("BUY", 1, 0.05, account=ACCOUNT, orderRef=ref)
+                own, client = connection.client.next_order_id(), connection.client._ib.client
+                client.placeOrder(
+                    own, *translate.for_order(RecordedIntent(ref, ref, own, client_id, False, order), connection.client.library)
                 )
                 self.met["stranger"] += 1
                 await asyncio.sleep(stays)
             finally:
                 await connection.close()
+
+    def _combo_on_other_strikes(self) -> Order | None:
+        """A vertical in the same options as one that is held, and in none that are."""
+        for one in self._held:
+            if one.is_option and one.expiry and one.expiry >= clock.today():
+                wanted = Wanted(symbol=one.symbol, kind="OPT", expiry=f"{one.expiry:%Y%m%d}", right="P", trading_class=one.trading_class)
+                near = sorted(self.gateway.chains.matching(wanted, clock.today()), key=lambda own: abs(own.strike - one.strike))
+                first, second = [own for own in near if own not in self._held][:2]
+                return Order(
+                    ACCOUNT, Contract(28812380, one.symbol, "BAG"), "BUY", 1, -50.0, (Leg(first, 1, "BUY"), Leg(second, 1, "SELL"))
+                )
+        return None
 
     # What befalls them.
 
