@@ -241,6 +241,25 @@ def test_options_of_which_one_would_be_dropped_are_refused(v6, demo_home: Home, 
     assert not (demo_home.root / "DIR").exists() and not demo_home.state.exists(), "nothing was done, nor journaled"
 
 
+@pytest.mark.parametrize(("bare", "means"), [("alerts", "list"), ("services", "status"), ("orders", "list"), ("config", "show")])
+def test_a_bare_group_that_can_be_looked_at_is_looked_at(bare: str, means: str, v6, demo_home) -> None:
+    shown, meant = (v6("--home", demo_home, *words, "-o", "json", "-q") for words in ((bare,), (bare, means)))
+    assert shown.returncode == meant.returncode and shown.stderr == meant.stderr
+    answers = [json.loads(one.stdout) | {"as_of": None} for one in (shown, meant) if one.stdout]
+    assert answers == answers[:1] * len(answers)
+    assert f"Without a command: {means}." in v6(bare, "--help", check=0).stdout
+
+
+def test_settings_are_shown_by_key_and_by_section(v6, demo_home) -> None:
+    def keys(*named: str) -> list[str]:
+        return [row["key"] for row in json.loads(v6("--home", demo_home, "config", "show", *named, "-o", "json", check=0).stdout)["rows"]]
+
+    assert keys("gateway.port", "account") == ["account", "gateway.port"]
+    assert keys("limits") == [key for key in keys() if key.startswith("limits.")] != []
+    done = v6("--home", demo_home, "config", "show", "limits.delta", "limts", check=64)
+    assert done.stdout == "" and "'limts' is no setting" in done.stderr and "did you mean limits" in done.stderr
+
+
 @pytest.mark.parametrize("argv", [("-o", "json", "config", "show"), ("config", "-o", "json", "show"), ("config", "show", "-o", "json")])
 def test_shared_options_go_anywhere(v6, demo_home, argv: tuple[str, ...]) -> None:
     done = v6("--home", demo_home, *argv, check=0)

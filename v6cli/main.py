@@ -61,6 +61,7 @@ REGISTRY = (
         "Alerts: list and acknowledge",
         "Incidents",
         (Entry("list", "Open and recent alerts"), Entry("ack", "Acknowledge alerts")),
+        default="list",
     ),
     Entry("sync", "Bring positions from IB into lake and state", "Incidents"),
     Entry(
@@ -73,6 +74,7 @@ REGISTRY = (
             Entry("stop", "Stop services, dependants first"),
             Entry("restart", "Stop, then start services"),
         ),
+        default="status",
     ),
     Entry(
         "orders",
@@ -131,6 +133,7 @@ REGISTRY = (
             Entry("validate", "Check the settings of this home"),
             Entry("path", "Which files the settings are read from"),
         ),
+        default="show",
     ),
     Entry(
         "gateway",
@@ -181,7 +184,8 @@ class LazyGroup(Shared, click.Group):
             return None
         module = f"v6cli.commands.{entry.means}" if entry.means else f"{self.package}.{entry.name.replace('-', '_')}"
         if entry.children:
-            return LazyGroup(entry.children, module, entry.default, name=entry.name, help=entry.text + ".", short_help=entry.text)
+            text = f"{entry.text}." + (f"\n\nWithout a command: {entry.default}." if entry.default else "")
+            return LazyGroup(entry.children, module, entry.default, name=entry.name, help=text, short_help=entry.text)
         command = import_module(module).command
         assert isinstance(command, click.Command)
         if entry.means:

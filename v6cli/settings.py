@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -265,10 +265,7 @@ def edited(home: Home, key: str, value: str) -> Edit:
 
     known = settings_sense.flat(read_file(PACKAGED / "default.toml"))
     if key not in known:
-        near = difflib.get_close_matches(key, known, n=3)
-        raise UsageError(
-            f"{key!r} is no setting", next_step=f"did you mean {' or '.join(near)}?" if near else "v6 config show lists every setting"
-        )
+        raise no_such_key(key, known)
     before = home.settings_file.read_text("utf-8")
     _parse(before, home.settings_file)
     document: Any = tomlkit.parse(before)
@@ -294,6 +291,16 @@ def edited(home: Home, key: str, value: str) -> Edit:
         raise BadConfiguration(error.message, next_step=step) from error
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), "before", "after", lineterm="", n=1)
     return Edit(after, settings, list(lines))
+
+
+def no_such_key(key: str, known: Iterable[str]) -> UsageError:
+    """``key`` is no setting; what is known and near it may be meant."""
+    import difflib
+
+    near = difflib.get_close_matches(key, known, n=3)
+    return UsageError(
+        f"{key!r} is no setting", next_step=f"did you mean {' or '.join(near)}?" if near else "v6 config show lists every setting"
+    )
 
 
 def pinned(home: Home, key: str) -> str:
