@@ -1,7 +1,13 @@
 """What outlives the gateway, what happens overnight, and that the same conversation has the same outcome."""
 
 import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,6 +18,7 @@ from v6cli.simulator.scenario import AccountSpec, PositionSpec, Scenario
 from v6cli.simulator.server import Gateway
 
 TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
+ROOT = Path(__file__).parent.parent.parent
 SCENARIO = Scenario(account=AccountSpec(cash=100_000.0), positions=[PositionSpec("SPY", 10)])
 
 
@@ -64,6 +71,48 @@ def test_another_account_s_state_is_refused(tmp_path, at):
     Gateway(SCENARIO, state=path).save()
     with pytest.raises(BadConfiguration, match="DU7654321"):
         Gateway(msgspec.structs.replace(SCENARIO, account=AccountSpec(id="DU7654321")), state=path)
+
+
+@contextlib.contextmanager
+def simulating(state):
+    """The port of a gateway in a process of its own, which dies of a kill -9."""
+    argv = [sys.executable, "-P", "-m", "v6cli", "gateway", "simulate", "--port", "0", "--at", "2026-11-24 10:30", "--state", str(state)]
+    process = subprocess.Popen(argv, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd="/", stderr=subprocess.PIPE, text=True)
+    try:
+        yield int(process.stderr.readline().split("127.0.0.1:")[1].split(",")[0])
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=20)
+
+
+def test_the_state_that_a_command_line_names_outlives_a_kill_and_serves_one_gateway(library, v6, folder, until):
+    state = folder / "gateway.json"
+
+    async def place(port):
+        client = library.IB()
+        await client.connectAsync("127.0.0.1", port, 1)
+        waiting = client.placeOrder(spy(library), library.LimitOrder("BUY", 1, 500.0, tif="GTC", orderRef="kept"))
+        await until(lambda: waiting.orderStatus.status == "Submitted")
+        client.disconnect()
+        return waiting.order.permId
+
+    async def look(port):
+        client = library.IB()
+        await client.connectAsync("127.0.0.1", port, 1)
+        found = [(trade.order.permId, trade.order.orderRef) for trade in client.openTrades()]
+        client.disconnect()
+        return found
+
+    with simulating(state) as port:
+        perm_id = asyncio.run(place(port))
+        refused = v6("gateway", "simulate", "--port", "0", "--state", state, check=77)
+        assert str(state) in refused.stderr
+    with simulating(state) as port:
+        assert asyncio.run(look(port)) == [(perm_id, "kept")]
+    refused = v6("gateway", "simulate", "--port", "0", "--state", state / "below.json", check=74)
+    assert f"{state} is in the way" in refused.stderr
+    state.write_bytes(b"[1, 2")
+    assert f"move {state} aside" in v6("gateway", "simulate", "--port", "0", "--state", state, check=78).stderr
 
 
 def settled(at, positions, days):

@@ -7,8 +7,8 @@ import contextlib
 import signal
 from pathlib import Path
 
-from v6cli import clock, control
-from v6cli.errors import ServiceUnavailable, UsageError
+from v6cli import clock, control, locks
+from v6cli.errors import Refused, ServiceUnavailable, UsageError
 from v6cli.events import Note, Report
 from v6cli.home import Home
 from v6cli.simulator.control import verbs
@@ -28,17 +28,21 @@ def run_clock(rate: float | None, begins: str | None, home: Home | None) -> None
     clock.start(1.0 if rate is None else rate, wall if begins is None else clock.read_moment(begins), wall)
 
 
-async def serve(scenario: Scenario, port: int, socket: Path | None, report: Report) -> None:
-    """Serve the scenario on loopback until SIGTERM or ^C, and its faults at ``socket``.
+async def serve(scenario: Scenario, port: int, socket: Path | None, state: Path | None, report: Report) -> None:
+    """Serve the scenario on loopback until SIGTERM or ^C, and its faults at ``socket``; the account is kept in ``state``.
 
-    Raises ServiceUnavailable where the port is in use, Refused where another gateway has the socket.
+    Raises ServiceUnavailable where the port is in use, Refused where another gateway has the socket or the state, CannotWrite
+    where the state cannot be kept.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    gateway = Gateway(scenario)
     async with contextlib.AsyncExitStack() as opened:
+        if state is not None:
+            opened.enter_context(_kept_to_itself(state))
+        gateway = Gateway(scenario, state=state)
+        gateway.write_state()  # who wants it kept learns at once where it cannot be
         if socket is not None:
             await opened.enter_async_context(await control.serve(socket, verbs(gateway)))
         try:
@@ -51,3 +55,11 @@ async def serve(scenario: Scenario, port: int, socket: Path | None, report: Repo
         title = f": {scenario.title}" if scenario.title else ""
         report(Note(f"simulated gateway at 127.0.0.1:{bound}, account {scenario.account.id}{title}"))
         await stop.wait()
+
+
+def _kept_to_itself(state: Path) -> locks.Held:
+    """The lock on a state: two gateways would each undo what the other was told. Raises Refused, CannotWrite."""
+    held = locks.try_hold(state.with_name(f".{state.name}.lock"), "v6 gateway simulate")
+    if held is None:
+        raise Refused(f"another gateway keeps its account in {state}", next_step="choose another file with --state")
+    return held

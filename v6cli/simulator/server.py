@@ -208,15 +208,18 @@ class Gateway:
         self._unsaved = self._state is not None
 
     def save(self) -> None:
-        """Save what has changed since the last time."""
-        if not self._unsaved or self._state is None:
-            return
+        """Save what has changed since the last time, where it can be."""
         try:
-            states.save(self._state, self.account, self.book, self._saved_ids, self.scenario.seed, clock.now())
-            self._unsaved = False
+            self.write_state()
         except CannotWrite as error:
             # Better a gateway without memory than none; the next change tries again.
             logger.warning("%s", error.message)
+
+    def write_state(self) -> None:
+        """Save what has changed since the last time. Raises CannotWrite."""
+        if self._unsaved and self._state is not None:
+            states.save(self._state, self.account, self.book, self._saved_ids, self.scenario.seed, clock.now())
+            self._unsaved = False
 
     # Faults.
 
