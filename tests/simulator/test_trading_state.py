@@ -145,6 +145,28 @@ def test_options_in_the_money_turn_into_shares_and_others_vanish_after_the_weeke
     assert account.fills(clock.now()) == []
 
 
+def test_what_happened_while_the_link_was_lost_is_not_lost_with_the_gateway(serve, library, at, until, tmp_path):
+    friday = TUESDAY + timedelta(days=3)
+    scenario = Scenario(positions=[PositionSpec("SPY", -1, right="P", expiry="2026-11-27", strike="spot+5%")])
+    state = tmp_path / "gateway.json"
+
+    async def before(gateway, connect):
+        client = await connect()
+        gateway.faults.set("link-lost")
+        at(friday + timedelta(days=1), rate=1e-9)
+        waiting = client.placeOrder(spy(library), library.LimitOrder("BUY", 1, 500.0, tif="GTC"))
+        await until(lambda: waiting.orderStatus.status == "PendingSubmit")
+
+    async def after(gateway, connect):
+        client = await connect()
+        gateway.advance()
+        assert [position.contract.secType for position in client.positions()] == ["STK"]
+
+    at(friday, rate=1e-9)
+    serve(scenario, before, state=state)
+    serve(scenario, after, state=state)
+
+
 def test_index_options_pay_cash(at):
     positions = [PositionSpec("SPX", -1, right="C", expiry="2026-11-27", strike="spot-3%", trading_class="SPXW")]
     (cash, _), account, marks = settled(at, positions, 4)

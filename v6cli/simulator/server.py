@@ -218,7 +218,7 @@ class Gateway:
     def write_state(self) -> None:
         """Save what has changed since the last time. Raises CannotWrite."""
         if self._unsaved and self._state is not None:
-            states.save(self._state, self.account, self.book, self._saved_ids, self.scenario.seed, clock.now())
+            states.save(self._state, self.account, self.book, self._saved_ids, self.scenario.seed, self.floor.reached)
             self._unsaved = False
 
     # Faults.

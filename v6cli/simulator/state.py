@@ -22,7 +22,7 @@ _FORMAT = 1
 
 
 class Saved(Struct, frozen=True):
-    """The gateway as it was at ``at``. Ids are the next request id, and the highest order id, of each client."""
+    """The gateway, its orders worked and its options settled up to ``at``. Ids are the next request id, and the highest order id, of each client."""
 
     format: int
     account: str
@@ -60,13 +60,13 @@ def load(path: Path, account: str, seed: int) -> Saved | None:
     return saved
 
 
-def save(path: Path, account: Account, book: Book, next_ids: dict[int, int], seed: int, now: datetime) -> None:
+def save(path: Path, account: Account, book: Book, next_ids: dict[int, int], seed: int, reached: datetime) -> None:
     """Replace what was saved, durably. Raises CannotWrite."""
     saved = Saved(
         _FORMAT,
         account.id,
         seed,
-        now,
+        reached,
         account.cash,
         account.initial,
         list(account.holdings.values()),
