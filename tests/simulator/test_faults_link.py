@@ -283,6 +283,25 @@ def test_orders_and_cancels_wait_while_ib_is_lost(serve, library, frozen, until)
     serve(RICH, act)
 
 
+def test_a_question_that_waited_and_cannot_be_read_takes_no_cancel_with_it(serve, library, raw, frozen, until):
+    async def act(gateway, connect):
+        client = await connect()
+        trade = client.placeOrder(spy(library), limit(library, "BUY", 1, 500.0))
+        await until(lambda: trade.orderStatus.status == "Submitted")
+        async with raw(connect.port, 7) as (reader, writer):
+            await raw.read_until(reader, 9)
+            gateway.faults.set("link-lost")
+            writer.write(raw.frame(9, 8, 33, "no number") + raw.frame(49, 1))
+            await raw.read_until(reader, 49)
+            client.cancelOrder(trade.order)
+            await client.reqCurrentTimeAsync()
+            gateway.faults.clear("link-lost")
+            await until(lambda: trade.orderStatus.status == "Cancelled" and not gateway.book.alive)
+            await raw.read_until(reader, 4, 2, 33, 320)
+
+    serve(HELD, act)
+
+
 def test_what_filled_meanwhile_is_learned_before_the_cancel_is_carried_out(serve, library, frozen, until):
     async def act(gateway, connect):
         client = await connect(1)

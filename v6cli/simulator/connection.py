@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from v6cli import clock
@@ -166,13 +167,17 @@ class Connection(asyncio.Protocol):
         except BadField as error:
             self.error(-1, 320, f"Error reading request: {error.message}")
             return
+        self.attempt(request, lambda: self.gateway.answer(self, request))
+
+    def attempt(self, request: Request, act: Callable[[], None]) -> None:
+        """Do what answers a request, now or when it can be; what comes of one that cannot be read is told to its client alone."""
         try:
-            self.gateway.answer(self, request)
+            act()
         except BadField as error:
             self.error(request.id, 320, f"Error reading request: {error.message}")
         except Exception:
             # A bug here must not look like a broken network to the client under test, nor take the others down.
-            logger.exception("a request could not be answered: %s", fields[:20])
+            logger.exception("a request could not be answered: %s", request.fields[:20])
             self.error(request.id, 320, "Error reading request: internal error of the simulated gateway")
 
     # Answers.

@@ -158,7 +158,7 @@ class Gateway:
             self.advance()
             handler = answers.HANDLERS.get(request.kind, answers.refuse)
             if request.kind in answers.NEED_IB:
-                self.uplink.ask(lambda _now: handler(connection, request), clock.now())
+                self.uplink.ask(lambda _now: connection.attempt(request, lambda: handler(connection, request)), clock.now())
             else:
                 handler(connection, request)
         finally:

@@ -90,17 +90,17 @@ class Request:
     """
 
     def __init__(self, fields: list[str]) -> None:
-        self._fields = fields
+        self.fields = fields
         self._at = 0
         self.id = -1
         self.kind = self.integer()
 
     def text(self) -> str:
         """The next field as it is. Raises BadField when there is none."""
-        if self._at >= len(self._fields):
-            raise BadField(f"the request ends after {len(self._fields)} fields")
+        if self._at >= len(self.fields):
+            raise BadField(f"the request ends after {len(self.fields)} fields")
         self._at += 1
-        return self._fields[self._at - 1]
+        return self.fields[self._at - 1]
 
     def integer(self) -> int:
         """The next field as a whole number; empty is 0. Raises BadField."""
@@ -133,11 +133,11 @@ class Request:
     def skip(self, count: int) -> None:
         """Pass over ``count`` fields, versions mostly."""
         self._at += count
-        if self._at > len(self._fields):
-            raise BadField(f"the request ends after {len(self._fields)} fields")
+        if self._at > len(self.fields):
+            raise BadField(f"the request ends after {len(self.fields)} fields")
 
     def rest(self) -> list[str]:
         """The fields that are left."""
-        left = self._fields[self._at :]
-        self._at = len(self._fields)
+        left = self.fields[self._at :]
+        self._at = len(self.fields)
         return left
