@@ -14,7 +14,7 @@ import pytest
 
 from v6cli import clock
 from v6cli.errors import BadConfiguration
-from v6cli.simulator.scenario import AccountSpec, PositionSpec, Scenario
+from v6cli.simulator.scenario import AccountSpec, PositionSpec, Scenario, StockSpec
 from v6cli.simulator.server import Gateway
 
 TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
@@ -71,6 +71,15 @@ def test_another_account_s_state_is_refused(tmp_path, at):
     Gateway(SCENARIO, state=path).save()
     with pytest.raises(BadConfiguration, match="DU7654321"):
         Gateway(msgspec.structs.replace(SCENARIO, account=AccountSpec(id="DU7654321")), state=path)
+
+
+def test_the_state_of_a_scenario_with_stocks_of_its_own_is_refused_without_them(tmp_path, at):
+    at()
+    path = tmp_path / "gateway.json"
+    Gateway(Scenario(stocks=[StockSpec("ACME")], positions=[PositionSpec("ACME", 10)]), state=path).save()
+    with pytest.raises(BadConfiguration, match="ACME") as refused:
+        Gateway(Scenario(), state=path)
+    assert f"move {path} aside" in refused.value.next_step
 
 
 @contextlib.contextmanager

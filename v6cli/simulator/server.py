@@ -74,7 +74,7 @@ class Gateway:
         self._unsaved = state is not None
         self._next_ids: dict[int, int] = {}
         self._saved_ids: dict[int, int] = {}
-        saved = states.load(state, self.account.id, scenario.seed) if state is not None else None
+        saved = states.load(state, self.account.id, scenario.seed, self.market.listings) if state is not None else None
         if saved is None:
             self.book = Book(working(scenario, self.account.initial, day_of(now).toordinal()))
         else:

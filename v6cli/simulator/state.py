@@ -5,6 +5,7 @@ It is written before any message leaves that tells of a change: what a client wa
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from msgspec import Struct
 
 from v6cli.errors import BadConfiguration
 from v6cli.files import write_durably
+from v6cli.models import Contract
 from v6cli.simulator.account import Account
 from v6cli.simulator.book import Book, Numbers
 from v6cli.simulator.holdings import Holding
@@ -39,8 +41,11 @@ class Saved(Struct, frozen=True):
     numbers: Numbers
 
 
-def load(path: Path, account: str, seed: int) -> Saved | None:
-    """What was saved; None when nothing was yet. Raises BadConfiguration when it is damaged or of another account."""
+def load(path: Path, account: str, seed: int, symbols: Collection[str]) -> Saved | None:
+    """What was saved; None when nothing was yet.
+
+    Raises BadConfiguration when it is damaged, of another account, or of a scenario that lists more than ``symbols``.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -57,7 +62,16 @@ def load(path: Path, account: str, seed: int) -> Saved | None:
             f"{path}: of account {saved.account}, seed {saved.seed}, format {saved.format}; this is {account}, {seed}, {_FORMAT}",
             next_step=step,
         )
+    unlisted = sorted({contract.symbol for contract in _contracts(saved)}.difference(symbols))
+    if unlisted:
+        raise BadConfiguration(f"{path}: of another scenario: {', '.join(unlisted)} is not listed in this one", next_step=step)
     return saved
+
+
+def _contracts(saved: Saved) -> Iterator[Contract]:
+    yield from (holding.contract for holding in (*saved.initial, *saved.holdings))
+    yield from (order.contract for order in (*saved.alive, *saved.ended))
+    yield from (fill.contract for fill in saved.fills)
 
 
 def save(path: Path, account: Account, book: Book, next_ids: dict[int, int], seed: int, reached: datetime) -> None:
