@@ -81,6 +81,23 @@ def test_an_option_of_its_own_is_shown_and_others_follow_the_model(gateway):
     assert seen(there, OTHER, 5).model.volatility > 0.25, "fear follows the recorded VIX"
 
 
+def test_an_option_of_its_own_settles_by_its_underlying(gateway, at):
+    quotes = "0,SPY,500,500.02,,,\n0,SPY   261124P00480000,4.90,5.10,1,1,\n"
+    position = '[[positions]]\nsymbol = "SPY"\nquantity = -1\nright = "P"\nexpiry = "2026-11-24"\nstrike = 480.0\n'
+    there = gateway(quotes, position, after="freeze")
+    cash = there.account.cash
+    at(TUESDAY + timedelta(days=1), rate=0)
+    there.advance()
+    assert (list(there.account.holdings), there.account.cash) == ([], cash)
+
+
+def test_files_are_read_as_spreadsheets_save_them(tmp_path, at):
+    (tmp_path / "quotes.csv").write_bytes(("\ufeff" + HEADER + QUOTES).replace("\n", "\r\n").encode())
+    (tmp_path / "mine.toml").write_text('[replay]\nfile = "quotes.csv"\n')
+    at(rate=0)
+    assert seen(Gateway(scenarios.load(tmp_path / "mine.toml")), SPY, 10).bid == 501.0
+
+
 @pytest.mark.parametrize(("after", "bid"), [("repeat", 500.0), ("freeze", -1)])
 def test_the_end_begins_anew_or_stays(gateway, after, bid):
     there = gateway(after=after)

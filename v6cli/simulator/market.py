@@ -159,7 +159,8 @@ class Market:
                 continue
             rows = slice(None) if len(contracts) == 1 else slice(place, place + 1)
             known = self._recording.worth(contract.local_symbol, moments[rows])
-            since = moments[rows] >= self._recording.start
+            # It settles by its underlying: the last price that was recorded of it says nothing of that.
+            since = (moments[rows] >= self._recording.start) & (years[rows] > 0)
             dividend = self.listings[contract.symbol].dividend
             implied = pricing.implied_volatility(
                 known, spot[rows], contract.strike or 1.0, years[rows], contract.right == "C", rate=RATE, dividend=dividend

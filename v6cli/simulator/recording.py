@@ -108,7 +108,7 @@ class Recording:
 def read(path: Path, symbols: Collection[str]) -> list[tuple[float, str, Row]]:
     """The rows of a file: seconds from the start, contract, quote. Raises BadConfiguration naming file, line and column."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(_rows(csv.reader(file, strict=True), path, symbols))
     except (OSError, UnicodeDecodeError) as error:
         raise BadConfiguration(
