@@ -33,7 +33,7 @@ def command(
     If it fails: the port may be in use; --port 0 takes a free one.
 
     \b
-    Exit codes: 0 stopped; 64 --rate or --at in a home; 65 --at is no time;
+    Exit codes: 0 stopped; 64 --rate or --at in a home; 65 --at cannot be;
     69 the port is in use; 74 the state cannot be written;
     77 another gateway has the socket, or the state;
     78 the scenario, a quote it replays, or the state cannot be used.

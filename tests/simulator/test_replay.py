@@ -2,20 +2,22 @@
 
 import asyncio
 import itertools
+import math
 import os
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from v6cli import clock
-from v6cli.errors import BadConfiguration
+from v6cli.errors import BadConfiguration, BadInput, UsageError
+from v6cli.simulator import daemon
 from v6cli.simulator import scenario as scenarios
-from v6cli.simulator.listings import LISTINGS, listed, option
+from v6cli.simulator.listings import LISTINGS, listed, option, option_of_id
 from v6cli.simulator.scenario import Scenario
 from v6cli.simulator.server import Gateway
 
@@ -299,3 +301,20 @@ def test_a_home_s_gateway_keeps_its_home_s_clock(v6, demo_home):
     assert "shares its home's clock" in refused.stderr
     v6("gateway", "simulate", "--at", "soon", check=65)
     v6("gateway", "simulate", "--rate", "1441", check=64)
+
+
+@pytest.mark.parametrize("moment", ["2019-06-03 10:00", "2043-06-03 10:00", "9999-12-31T10:00-05:00"])
+def test_a_gateway_does_not_begin_where_options_have_no_ids(moment):
+    with pytest.raises(BadInput, match=r"years") as refused:
+        daemon.run_clock(None, moment, None)
+    assert "2020 to 2040" in refused.value.next_step
+
+
+def test_the_options_of_the_last_year_keep_their_ids():
+    expiry = date(max(daemon.YEARS) + 1, 12, 31)
+    assert option_of_id(option("SPY", expiry, 650.0, "P").con_id).expiry == expiry
+
+
+def test_a_rate_is_a_number():
+    with pytest.raises(UsageError):
+        daemon.run_clock(math.nan, None, None)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
+from datetime import datetime
 from pathlib import Path
 
 from v6cli import clock, control, locks
-from v6cli.errors import Refused, ServiceUnavailable, UsageError
+from v6cli.errors import BadInput, Refused, ServiceUnavailable, UsageError
 from v6cli.events import Note, Report
 from v6cli.home import Home
 from v6cli.simulator.control import verbs
 from v6cli.simulator.scenario import Scenario
 from v6cli.simulator.server import Gateway
+
+#: An option's id has room for the expiries of these, and of those listed in the last one.
+YEARS = range(2020, 2041)
 
 
 def run_clock(rate: float | None, begins: str | None, home: Home | None) -> None:
@@ -24,8 +29,18 @@ def run_clock(rate: float | None, begins: str | None, home: Home | None) -> None
         raise UsageError(
             f"the gateway of {home} shares its home's clock: --rate and --at are for one outside a home", next_step="v6 config show"
         )
+    if rate is not None and math.isnan(rate):  # passes for one within every range
+        raise UsageError("--rate is not a number")
     wall = clock.wall()
-    clock.start(1.0 if rate is None else rate, wall if begins is None else clock.read_moment(begins), wall)
+    clock.start(1.0 if rate is None else rate, wall if begins is None else _within_years(clock.read_moment(begins), begins), wall)
+
+
+def _within_years(moment: datetime, typed: str) -> datetime:
+    if moment.year not in YEARS:
+        raise BadInput(
+            f"{typed!r} is outside the years that the simulated market knows", next_step=f"choose one of {YEARS[0]} to {YEARS[-1]}"
+        )
+    return moment
 
 
 async def serve(scenario: Scenario, port: int, socket: Path | None, state: Path | None, report: Report) -> None:
