@@ -106,6 +106,20 @@ def test_profit_and_loss_of_account_and_position(serve, until):
     serve("default", act)
 
 
+def test_the_profit_and_loss_of_a_position_that_is_closed_is_told(serve, library, until):
+    async def act(gateway, connect):
+        client = await connect()
+        (holding,) = gateway.account.holdings.values()
+        single = client.reqPnLSingle(ACCOUNT, "", holding.contract.con_id)
+        await until(lambda: single.position == 10)
+        sold = client.placeOrder(library.Stock("SPY", "SMART", "USD"), library.MarketOrder("SELL", 10, tif="DAY"))
+        await until(lambda: single.position == 0)
+        assert (single.value, single.unrealizedPnL) == (0, 0)
+        assert single.realizedPnL == pytest.approx(sold.fills[0].commissionReport.realizedPNL, abs=0.01)
+
+    serve(Scenario(positions=[PositionSpec("SPY", 10)]), act)
+
+
 def test_contract_details_by_description_and_by_id(serve, library, at):
     at()
 

@@ -214,7 +214,7 @@ def _send_pnl(connection: Connection, id_: int, con_id: int | None) -> None:
     if con_id is None:
         connection.send(94, id_, state.daily, state.unrealized, state.realized)
         return
-    for position in state.positions:
+    for position in (*state.positions, *state.closed):
         if position.holding.contract.con_id == con_id:
             held = position.holding.quantity
             connection.send(95, id_, held, position.daily, position.unrealized, position.realized, position.value)
