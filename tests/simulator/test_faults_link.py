@@ -475,6 +475,17 @@ def test_ids_roll_back_and_are_issued_anew(serve, library, frozen, until):
     serve(RICH, act)
 
 
+def test_client_zero_is_told_an_id_it_can_use_beside_an_order_by_hand(serve, raw):
+    async def act(gateway, connect):
+        gateway.faults.set("orders-by-hand", of="SPY", quantity=1, limit=500)
+        gateway.desk.bind_by_hand()
+        gateway.faults.set("ids-roll-back", count=1)
+        async with raw(connect.port, 0) as (reader, _):
+            assert (await raw.read_until(reader, 9))[2] == "1"
+
+    serve(RICH, act)
+
+
 def test_the_id_that_a_login_is_told_after_they_rolled_back(serve, raw):
     async def act(gateway, connect):
         gateway.use_id(1, 5000)

@@ -79,7 +79,8 @@ class Book:
 
     def forget_ids(self, client_id: int) -> None:
         """Forget which ids a client has used, but for those of orders alive."""
-        self.highest_ids[client_id] = max((order.order_id for order in self._alive.values() if order.client_id == client_id), default=0)
+        alive = (order.order_id for order in self._alive.values() if order.client_id == client_id)
+        self.highest_ids[client_id] = max([0, *alive])  # those entered by hand lie below zero
         self._named = {key: order for key, order in self._named.items() if key[0] != client_id}
 
     def add(self, order: Order) -> None:
