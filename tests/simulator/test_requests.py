@@ -444,6 +444,16 @@ def test_executions_of_the_day_with_commissions_and_completed_orders(serve, at, 
         only = await client.reqExecutionsAsync(library.ExecutionFilter(symbol="IWM"))
         assert [fill.contract.symbol for fill in only] == ["IWM"]
         assert await client.reqExecutionsAsync(library.ExecutionFilter(time="20261124 11:00:00")) == []
+        for since, exchange, found in (
+            ("20261124 10:00:00 US/Eastern", "", ["IWM"]),
+            ("20261124 15:00:00 UTC", "", ["IWM"]),
+            ("20261124-15:00:00", "", ["IWM"]),
+            ("20261124 16:00:00 UTC", "", []),
+            ("20261124", "ARCA", ["IWM"]),
+            ("", "CBOE", ["QQQ"]),
+        ):
+            fills = await client.reqExecutionsAsync(library.ExecutionFilter(time=since, exchange=exchange))
+            assert [fill.contract.symbol for fill in fills] == found, since
 
     serve(BOOK, act)
 

@@ -213,7 +213,7 @@ def execution(id_: int, fill: Execution, contract: tuple[Value, ...]) -> list[Va
         fill.exec_id,
         f"{fill.at.astimezone(clock.eastern()):%Y%m%d %H:%M:%S} {ZONE_NAME}",
         fill.account,
-        "ARCA" if fill.contract.kind == "STK" else "CBOE",
+        venue(fill),
         fill.side,
         fill.quantity,
         fill.price,
@@ -228,6 +228,11 @@ def execution(id_: int, fill: Execution, contract: tuple[Value, ...]) -> list[Va
         "",  # model
         2,  # removed liquidity
     ]
+
+
+def venue(fill: Execution) -> str:
+    """The exchange that a fill happened at."""
+    return "ARCA" if fill.contract.kind == "STK" else "CBOE"
 
 
 def commission(fill: Execution) -> list[Value]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from v6cli import clock
 from v6cli.simulator.answers.account import contract_fields
-from v6cli.simulator.answers.order_messages import completed_order, execution, margins, open_order, order_status
+from v6cli.simulator.answers.order_messages import completed_order, execution, margins, open_order, order_status, venue
 from v6cli.simulator.answers.place_order import Placed
 from v6cli.simulator.checks import Refused
 from v6cli.simulator.orders import Execution, Order
@@ -79,7 +80,7 @@ def executions(connection: Connection, request: Request) -> None:
             and account in {"", fill.account}
             and symbol in {"", fill.contract.symbol}
             and kind in {"", fill.contract.kind}
-            and exchange in {"", "SMART"}
+            and exchange in {"", "SMART", venue(fill)}
             and side.upper() in {"", fill.side, "BUY" if fill.side == "BOT" else "SELL"}
         )
         if fits and fill.at >= earliest:
@@ -95,16 +96,17 @@ def _send_fill(connection: Connection, id_: int, fill: Execution) -> None:
 
 
 def _moment(text: str) -> datetime:
-    """A filter's time, in New York unless it is in UTC (``20261124-15:30:00``); empty is the beginning of time."""
+    """A filter's time, in New York unless it is in UTC (``20261124-15:30:00``) or names its zone; empty is the beginning of time."""
     if not text:
         return datetime.min.replace(tzinfo=UTC)
-    day, _, rest = text.replace("-", " ").partition(" ")
-    at = rest.split()[0] if rest.split() else "00:00:00"
+    day, at, zone = [*text.replace("-", " ", 1).split(maxsplit=2), "", "", ""][:3]
+    if zone and not clock.is_zone(zone):
+        raise BadField(f"{zone[:40]!r} is not a time zone")
+    named = ZoneInfo(zone) if zone else UTC if text[8:9] == "-" else clock.eastern()
     try:
-        moment = datetime.strptime(f"{day} {at}", "%Y%m%d %H:%M:%S").replace(tzinfo=UTC if "-" in text else clock.eastern())
-    except ValueError:
+        return datetime.strptime(f"{day} {at or '00:00:00'}", "%Y%m%d %H:%M:%S").replace(tzinfo=named).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise BadField(f"{text[:40]!r} is not a time") from None
-    return moment.astimezone(UTC)
 
 
 def place(connection: Connection, request: Request) -> None:
