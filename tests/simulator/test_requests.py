@@ -7,12 +7,17 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from v6cli.models import Contract
+from v6cli.simulator import history
 from v6cli.simulator.answers.account import contract_fields
 from v6cli.simulator.answers.order_messages import execution, open_order
+from v6cli.simulator.listings import LISTINGS, listed
 from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.scenario import AccountSpec, ExecutionSpec, OrderSpec, PositionSpec, Scenario, StrategySpec
+from v6cli.simulator.server import Gateway
+from v6cli.simulator.subscriptions import BarRequest
 
 ACCOUNT = "DU1234567"
+TUESDAY = datetime(2026, 11, 24, 15, 30, tzinfo=UTC)
 
 
 def spy_put(library):
@@ -340,6 +345,27 @@ def test_history_that_does_not_exist_is_refused_with_its_code(serve, raw, end, s
             await raw.read_until(reader, 4, 2, 8, code)
 
     serve("default", act)
+
+
+def test_more_bars_than_ib_gives_are_refused_before_they_are_cut(serve, raw, monkeypatch):
+    """A year of seconds took the gateway minutes, in which it served nobody."""
+    monkeypatch.setattr(history, "_starts", None)
+
+    async def act(_gateway, connect):
+        async with raw(connect.port, 1) as (reader, writer):
+            asked = [8, 0, "SPY", "STK", "", 0, "", "", "SMART", "", "USD", "", "", 0, "", "1 secs", "1 Y", 1, "TRADES", 1, 0, ""]
+            writer.write(raw.frame(20, *asked))
+            assert (await raw.read_until(reader, 4, 2, 8))[3] == "162"
+
+    serve("default", act)
+
+
+@pytest.mark.parametrize(("size", "duration"), [("1 secs", "90 S"), ("1 min", "3 D"), ("1 day", "1 M")])
+def test_the_bar_that_is_growing_is_the_last_one(size, duration):
+    gateway = Gateway(Scenario())
+    asked = BarRequest(listed(LISTINGS["SPY"]), "", duration, size, "TRADES", regular_hours=True, epoch=False)
+    every = history.bars(gateway.market, asked, TUESDAY)
+    assert len(every) > 1 and history.growing(gateway.market, asked, TUESDAY) == every[-1:]
 
 
 def test_the_long_messages_have_as_many_fields_as_the_clients_read():

@@ -22,7 +22,8 @@ from v6cli.simulator.subscriptions import BarRequest
 
 MOST_BARS = 20_000
 _SIZES = {
-    **{f"{number} sec{'s' if number > 1 else ''}": number for number in (1, 5, 10, 15, 30)},
+    **{f"{number} secs": number for number in (1, 5, 10, 15, 30)},
+    "1 sec": 1,
     **{f"{number} min{'s' if number > 1 else ''}": 60 * number for number in (1, 2, 3, 5, 10, 15, 20, 30)},
     **{f"{number} hour{'s' if number > 1 else ''}": 3600 * number for number in (1, 2, 3, 4, 8)},
     "1 day": 86_400,
@@ -56,6 +57,16 @@ class Bar(Struct, frozen=True):
 
 def bars(market: Market, request: BarRequest, now: datetime) -> list[Bar]:
     """The bars that a request asks for, oldest first. Raises Unanswerable."""
+    return _made(market, request, _pieces(market, request, now))
+
+
+def growing(market: Market, request: BarRequest, now: datetime) -> list[Bar]:
+    """The last of the bars that a request asks for, if there is one: who keeps a history up to date has the others."""
+    return _made(market, request, _pieces(market, request, now)[-1:])
+
+
+def _pieces(market: Market, request: BarRequest, now: datetime) -> list[Span]:
+    """The first and the last moment of each bar that a request asks for. Raises Unanswerable."""
     size = _SIZES.get(request.size)
     if size is None:
         raise Unanswerable(
@@ -67,16 +78,16 @@ def bars(market: Market, request: BarRequest, now: datetime) -> list[Bar]:
             162, f"Historical Market Data Service error message:No historical market data for {request.contract.symbol}@{request.what}"
         )
     end = min(read_end(request.end, now), now)
-    spans = _spans(market, request, size, end)
+    spans = [(first, min(last, end)) for first, last in _spans(market, request, size, end)]
     if size == 86_400:
-        return _daily(market, request, spans, end)
-    pieces = [(start, min(start + timedelta(seconds=size), last)) for first, last in spans for start in _starts(first, last, size)]
-    started = [(start, stop) for start, stop in pieces if start < end]
-    wanted = _count(request.duration, size)
-    chosen = started if wanted is None else started[-wanted:]
-    if len(chosen) > MOST_BARS:
+        return spans
+    step = timedelta(seconds=size)
+    there = sum(-((first - last) // step) for first, last in spans)
+    wanted = min(there, _count(request.duration, size) or there)
+    if wanted > MOST_BARS:  # refused before they are cut: years of seconds take minutes
         raise Unanswerable(162, "Historical Market Data Service error message:Time length exceed max.")
-    return _measure(market, request, [(start, min(stop, end)) for start, stop in chosen])
+    pieces = [(start, min(start + step, last)) for first, last in spans for start in _starts(first, last, size)]
+    return pieces[there - wanted :]
 
 
 def sessions(market: Market, request: BarRequest, now: datetime) -> list[tuple[date, Span]]:
@@ -137,9 +148,11 @@ def _starts(first: datetime, last: datetime, size: int) -> Iterator[datetime]:
         start += timedelta(seconds=size)
 
 
-def _daily(market: Market, request: BarRequest, spans: list[Span], end: datetime) -> list[Bar]:
-    measured = _measure(market, request, [(first, min(last, end)) for first, last in spans])
-    return [replace(bar, start=day_of(first)) for bar, (first, _) in zip(measured, spans, strict=True)]
+def _made(market: Market, request: BarRequest, pieces: list[Span]) -> list[Bar]:
+    measured = _measure(market, request, pieces)
+    if request.size != "1 day":
+        return measured
+    return [replace(bar, start=day_of(first)) for bar, (first, _) in zip(measured, pieces, strict=True)]
 
 
 def _measure(market: Market, request: BarRequest, pieces: list[Span]) -> list[Bar]:

@@ -11,7 +11,7 @@ from msgspec import Struct
 MESSAGES_PER_SECOND = 50
 
 #: IB's limits for bars of 30 seconds and less; longer ones are only slowed down.
-SMALL_BARS = frozenset({"1 sec", "5 secs", "10 secs", "15 secs", "30 secs"})
+SMALL_BARS = frozenset({"1 sec", "1 secs", "5 secs", "10 secs", "15 secs", "30 secs"})
 _IDENTICAL = timedelta(seconds=15)
 _SAME_CONTRACT, _SAME_CONTRACT_WITHIN = 6, timedelta(seconds=2)
 _ALL, _ALL_WITHIN = 60, timedelta(minutes=10)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from v6cli import clock
 from v6cli.simulator.answers.contracts import read_wanted
-from v6cli.simulator.history import Bar, Unanswerable, bars, sessions
+from v6cli.simulator.history import Bar, Unanswerable, bars, growing, sessions
 from v6cli.simulator.pacing import SMALL_BARS
 from v6cli.simulator.sessions import ZONE_NAME, day_of
 from v6cli.simulator.subscriptions import BarRequest, Bars
@@ -97,7 +97,7 @@ def push(gateway: Gateway) -> None:
     now = clock.now()
     for connection in gateway.clients.values():
         for id_, kept in connection.bars.items():
-            found = bars(gateway.market, kept.request, now)[-1:] if connection.writable else []
+            found = growing(gateway.market, kept.request, now) if connection.writable else []
             for row in (_bar_fields(bar, kept.request) for bar in found):
                 if row != kept.sent:
                     kept.sent = row
