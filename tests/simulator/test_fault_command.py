@@ -89,6 +89,8 @@ def test_only_a_demo_s_simulated_gateway_takes_faults(v6, folder: Path, demo_hom
         (("farm-broken", "code=1"), BadInput, "2103, 2105"),
         (("withhold-end", "count=0"), BadInput, "a whole number above 0"),
         (("read-only", "seconds=soon"), BadInput, "above 0"),
+        (("no-bid", "of="), BadInput, "all when left out"),
+        (("drop-connections", "client=,"), BadInput, "every connection when left out"),
     ],
 )
 def test_words_that_mean_nothing_are_named_with_what_does(argv, kind, said) -> None:

@@ -183,6 +183,7 @@ def test_faults_are_checked_by_name_parameter_and_value():
         ("read-only", {"count": 1}),
         ("withhold-end", {"count": 1.5}),
         ("read-only", {"seconds": "soon"}),
+        ("no-bid", {"of": []}),
         ("read-only", {"seconds": float("nan")}),
     ):
         with pytest.raises(BadConfiguration):
@@ -203,6 +204,18 @@ def test_a_fault_ends_after_its_count_or_its_time_and_says_so():
     assert not faults.each("read-only") and not faults.held
     assert heard[2:] == [("withhold-end", False, [{"answer": "positions"}]), ("read-only", False, [{}])]
     assert faults.met == {"withhold-end": 2}
+
+
+def test_a_count_may_be_written_as_a_number_with_a_point():
+    faults = Faults()
+    faults.set("withhold-end", answer="positions", count=2.0)
+    assert [faults.withholds("positions") for _ in range(3)] == [True, True, False]
+
+
+def test_an_answer_that_is_not_named_is_every_answer():
+    faults = Faults()
+    faults.set("withhold-end")
+    assert faults.withholds("positions") and faults.withholds("executions")
 
 
 def test_a_scenario_has_no_fault_that_happens_at_a_moment(tmp_path):

@@ -20,7 +20,7 @@ ANSWERS = (
 FAULTS = {
     "withhold-end": Fault(
         "An answer arrives, and the message that says it is complete never does.",
-        {"answer": "which answer"},
+        {"answer": "which answer; every one when left out"},
         {"answer": ANSWERS},
     ),
     "read-only": Fault("The gateway is in read-only mode: open and completed orders are refused with 321, and no End follows.", state=True),

@@ -68,7 +68,7 @@ class Faults:
         if any(form.parameters == own and form.left is None and form.until is None for form in forms):
             return
         count, seconds = parameters.get("count"), parameters.get("seconds")
-        left = None if count is None else int(str(count))
+        left = None if count is None else int(float(str(count)))
         if seconds is None and "minutes" in own:
             seconds = 60 * float(str(own["minutes"]))
         now = clock.now()
@@ -148,7 +148,7 @@ class Faults:
 
     def withholds(self, answer: str) -> bool:
         """Whether the End of ``answer`` must not be sent."""
-        return self.strikes("withhold-end", lambda held: held.get("answer") == answer) is not None
+        return self.strikes("withhold-end", lambda held: held.get("answer") in {None, answer}) is not None
 
     def _strike(self, name: str, fits: Callable[[dict[str, Parameter]], bool]) -> _Form | None:
         for form in self._held.get(name, []):
@@ -181,6 +181,8 @@ def check(name: str, parameters: Mapping[str, Parameter], *, where: str = "fault
         if key not in known:
             allowed = ", ".join(fault.parameters) or "none of its own"
             raise BadConfiguration(f"{where}: {name} has no parameter {key!r}", next_step=f"its parameters: {allowed}")
+        if not any(names(value)):
+            raise BadConfiguration(f"{where}: {key} of {name} is empty", next_step=f"it is {known[key]}")
         choices = fault.choices.get(key)
         if choices and word(value) not in choices:
             raise BadConfiguration(f"{where}: {key} of {name} cannot be {value!r}", next_step=f"choose one of {', '.join(choices)}")
