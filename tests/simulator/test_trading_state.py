@@ -184,6 +184,22 @@ def test_index_options_pay_cash(at):
     assert account.cash < cash - 5_000
 
 
+@pytest.mark.parametrize("market", ["exchange", "always"])
+def test_what_settles_in_the_morning_trades_no_more_and_is_carried_at_what_it_pays(at, market):
+    at(datetime(2026, 12, 17, 15, 30, tzinfo=UTC), rate=0)
+    positions = [PositionSpec("SPX", 1, right="C", expiry="2026-12-18", strike="spot-3%", trading_class="SPX")]
+    gateway = Gateway(Scenario(market=market, positions=positions))
+    (held,) = gateway.account.holdings.values()
+    worth = []
+    for hours in (23.5, 31, 35, 47):  # Friday at 10:00, 17:30 and 21:30, and Saturday, when it has been paid
+        at(datetime(2026, 12, 17, 15, 30, tzinfo=UTC) + timedelta(hours=hours), rate=0)
+        gateway.advance()
+        assert gateway.exchange.session_at(held.contract, clock.now()) is None
+        worth.append(gateway.account.standing(clock.now()).net_liquidation)
+    assert gateway.account.holdings == {}
+    assert worth == [pytest.approx(worth[-1], abs=0.01)] * 4
+
+
 def test_fills_do_not_depend_on_how_often_the_gateway_looks(serve, library, at, until):
     def conversation(quotes_every, pause):
         at(rate=1e-9)

@@ -15,7 +15,7 @@ import numpy as np
 from v6cli.models import Contract
 from v6cli.simulator.account import Account
 from v6cli.simulator.listings import OPTION_CLASSES, listed
-from v6cli.simulator.market import Market, settles
+from v6cli.simulator.market import Market
 from v6cli.simulator.sessions import new_york
 
 #: When the clearing house's results reach the account, New York time.
@@ -29,7 +29,7 @@ def settle(account: Account, market: Market, since: datetime, now: datetime) -> 
     due = [holding for holding in account.holdings.values() if holding.contract.expiry is not None]
     changed: list[Contract] = []
     for holding in due:
-        worth = _worth(market, holding.contract) if settles(market.exchange, holding.contract) <= now else 0.0
+        worth = _worth(market, holding.contract) if market.exchange.settles(holding.contract) <= now else 0.0
         if since < _arrives(market, holding.contract, worth) <= now:
             changed += _settle_one(account, market, holding.contract, holding.quantity, worth)
     return list(dict.fromkeys(changed))
@@ -37,7 +37,7 @@ def settle(account: Account, market: Market, since: datetime, now: datetime) -> 
 
 def _worth(market: Market, contract: Contract) -> float:
     """What the option is worth when it settles, per share of its multiplier."""
-    moment = np.array([settles(market.exchange, contract).timestamp()])
+    moment = np.array([market.exchange.settles(contract).timestamp()])
     return round(float(market.values([contract], moment).price[0]), 4)
 
 

@@ -7,7 +7,7 @@ it, so they agree with each other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, time
+from datetime import datetime
 
 import numpy as np
 from msgspec import Struct
@@ -18,7 +18,7 @@ from v6cli.models import Contract
 from v6cli.simulator import noise
 from v6cli.simulator.listings import LISTINGS, OPTION_CLASSES, Listing
 from v6cli.simulator.recording import Recording, Row
-from v6cli.simulator.sessions import Exchange, new_york
+from v6cli.simulator.sessions import Exchange
 
 Floats = NDArray[np.float64]
 
@@ -172,7 +172,7 @@ class Market:
     def _settlements(self, contracts: Sequence[Contract]) -> Floats:
         # A chain has thousands of contracts and a few dozen expiries.
         known = {(contract.trading_class, contract.expiry): contract for contract in contracts}
-        when = {key: settles(self.exchange, contract).timestamp() if contract.is_option else np.inf for key, contract in known.items()}
+        when = {key: self.exchange.settles(contract).timestamp() if contract.is_option else np.inf for key, contract in known.items()}
         return np.array([when[contract.trading_class, contract.expiry] for contract in contracts])
 
     def _spots(self, contracts: Sequence[Contract], moments: Floats, places: NDArray[np.intp]) -> Floats:
@@ -238,15 +238,6 @@ class Market:
 def moved(moment: datetime) -> datetime:
     """When the market last moved: it does so on each full second."""
     return moment.replace(microsecond=0)
-
-
-def settles(exchange: Exchange, contract: Contract) -> datetime:
-    """When an option stops living: the close of its last day, or that day's open where the opening prices settle it."""
-    if contract.expiry is None:
-        return datetime.max.replace(tzinfo=UTC)
-    if contract.trading_class == "SPX":
-        return new_york(contract.expiry, time(9, 30))
-    return exchange.close_of(contract.expiry)
 
 
 def surface(level: Floats, years: Floats, depth: Floats) -> Floats:

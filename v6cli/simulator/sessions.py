@@ -99,7 +99,7 @@ class Exchange:
         return list(_spans(contract, day, hours, liquid=liquid))
 
     def _whole_day(self, contract: Contract, day: date) -> list[Span]:
-        if contract.expiry is not None and day > contract.expiry:
+        if contract.expiry is not None and (day > contract.expiry or (day == contract.expiry and _settles_in_the_morning(contract))):
             return []
         ends = self.close_of(day) if contract.expiry == day else new_york(day + timedelta(days=1), time(0))
         return [(new_york(day, time(0)), ends)]
@@ -139,13 +139,20 @@ class Exchange:
                 return spans[-1][1]
         return self.close_of(contract.expiry)
 
+    def settles(self, contract: Contract) -> datetime:
+        """When an option stops living: the close of its last day, or that day's open where the opening prices settle it."""
+        if contract.expiry is None:
+            return datetime.max.replace(tzinfo=UTC)
+        return new_york(contract.expiry, time(9, 30)) if _settles_in_the_morning(contract) else self.close_of(contract.expiry)
+
     def last_traded(self, contract: Contract, moment: datetime) -> datetime:
-        """``moment`` while the contract trades, else the end of its last session: prices stand still from then on."""
+        """``moment`` while the contract trades, else the end of its last session, or when it settled: prices stand still from then on."""
         if self.is_open(contract, moment):
             return moment
+        settled = self.settles(contract)
+        if settled <= moment:
+            return settled
         today = day_of(moment)
-        if contract.expiry is not None and contract.expiry < today:
-            return self.close_of(contract.expiry)
         for ahead in range(1, -15, -1):
             for start, end in reversed(self.spans(contract, today + timedelta(days=ahead))):
                 if start <= moment:
@@ -170,8 +177,8 @@ def _spans(contract: Contract, day: date, hours: Hours, *, liquid: bool) -> Iter
         closes = hours.closes if liquid else _later(hours.closes, 240)
         yield new_york(day, hours.opens if liquid else time(4)), new_york(day, closes)
         return
-    if contract.expiry is not None and day >= contract.expiry and contract.trading_class == "SPX":
-        return  # settled by the opening prices of this day
+    if contract.expiry is not None and day >= contract.expiry and _settles_in_the_morning(contract):
+        return
     if contract.expiry is not None and day > contract.expiry:
         return
     if index and not liquid:
@@ -182,6 +189,11 @@ def _spans(contract: Contract, day: date, hours: Hours, *, liquid: bool) -> Iter
         yield new_york(day, hours.opens), new_york(day, _later(hours.closes, 60))
     else:
         yield new_york(day, hours.opens), new_york(day, quarter_past)
+
+
+def _settles_in_the_morning(contract: Contract) -> bool:
+    """Whether the opening prices of its last day settle an option, which trades no more on that day."""
+    return contract.trading_class == "SPX"
 
 
 def _later(at: time, minutes: int) -> time:
