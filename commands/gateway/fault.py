@@ -44,7 +44,7 @@ def command(app: App, name: str | None, values: tuple[str, ...], listing: bool, 
     if wish is None:
         app.output.show(words.table(control.held_if_known(path, app.home_if_any(), lambda: app.settings)))
     elif path is not None:
-        app.output.show(words.held_table(control.carry_out(control.outside_home(path), wish)))
+        app.output.show(words.held_table(control.carry_out_outside(path, wish)))
     else:
         _in_home(app, wish=wish)
 

@@ -9,7 +9,7 @@ import click
 from v6cli import logs, options, settings
 from v6cli.app import App
 from v6cli.completion import scenarios
-from v6cli.simulator import daemon, scenario
+from v6cli.simulator import control, daemon, scenario
 
 
 @options.command()
@@ -35,7 +35,7 @@ def command(
     \b
     Exit codes: 0 stopped; 64 --rate or --at in a home; 65 --at cannot be;
     69 the port is in use; 74 the state cannot be written;
-    77 another gateway has the socket, or the state;
+    77 another gateway has the socket, or the state, or a file is there;
     78 the scenario, a quote it replays, or the state cannot be used.
 
     \b
@@ -53,5 +53,6 @@ def command(
     daemon.run_clock(rate, begins, home)
     chosen = scenario.load(name or own.gateway.scenario)
     # Without a port of its own it is the home's gateway, and listens where the home looks for it.
-    place = socket or (home.control_socket("ib-gateway") if home and own.gateway.simulated and port is None else None)
+    own_place = home.control_socket("ib-gateway") if home and own.gateway.simulated and port is None else None
+    place = control.own_socket(socket) if socket else own_place
     app.run(daemon.serve(chosen, own.gateway.port if port is None else port, place, state, app.output.report))

@@ -64,8 +64,15 @@ def test_a_gateway_outside_a_home_has_its_socket_where_it_is_told(v6, folder: Pa
         process.communicate(timeout=20)
     assert process.returncode == 0
     assert not socket.exists()
-    assert "does not answer" in v6("gateway", "fault", "read-only", "--control", socket, check=69).stderr
+    nobody = v6("gateway", "fault", "read-only", "--control", socket, check=69).stderr
+    assert "does not answer" in nobody and f"next: v6 gateway simulate --control {socket}" in nobody
     assert held(v6("gateway", "fault", "--control", socket, "-o", "json", check=0)) == {}
+
+
+def test_a_file_in_the_place_of_the_socket_stays(v6, folder: Path) -> None:
+    (folder / "mine.txt").write_text("precious")
+    assert "mine.txt is in the way" in v6("gateway", "simulate", "--port", "0", "--control", folder / "mine.txt", check=77).stderr
+    assert (folder / "mine.txt").read_text() == "precious"
 
 
 def test_only_a_demo_s_simulated_gateway_takes_faults(v6, folder: Path, demo_home: Home) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +59,21 @@ def outside_home(path: Path) -> Path:
     if is_home(folder):
         raise UsageError(f"{path} belongs to the home {folder}", next_step=f"v6 --home {folder} gateway fault")
     return path
+
+
+def own_socket(path: Path) -> Path:
+    """``path``, unless something else than a socket lies there: listening would put a socket in its place. Raises Refused."""
+    if os.path.lexists(path) and not path.is_socket():
+        raise Refused(f"{path} is in the way: it is no socket, and stays as it is", next_step="choose another path with --control")
+    return path
+
+
+def carry_out_outside(path: Path, wish: Wish) -> list[Holding]:
+    """As ``carry_out``, at a gateway outside a home. Raises ServiceUnavailable, UsageError."""
+    try:
+        return carry_out(outside_home(path), wish)
+    except ServiceUnavailable as error:
+        raise ServiceUnavailable(error.message, next_step=f"v6 gateway simulate --control {shlex.quote(str(path))}") from None
 
 
 def held_at(path: Path) -> list[Holding]:
