@@ -83,13 +83,17 @@ def test_the_account_summary_has_what_was_asked(serve):
     serve("default", act)
 
 
-def test_several_accounts_are_told_apart(serve):
+def test_several_accounts_are_told_apart(serve, until):
     async def act(_gateway, connect):
         client = await connect(account=ACCOUNT)
         assert client.managedAccounts() == [ACCOUNT, "DU7654321"]
         assert {position.account for position in client.positions()} == {ACCOUNT}
         rows = {(row.account, row.tag): row.value for row in client.accountValues() if row.currency == "USD"}
         assert float(rows["DU7654321", "NetLiquidation"]) == 0
+
+        rows = {name: client.reqPnL(name) for name in (ACCOUNT, "DU7654321")}
+        await until(lambda: not any(math.isnan(row.dailyPnL) for row in rows.values()))
+        assert (rows[ACCOUNT].unrealizedPnL != 0, rows["DU7654321"].unrealizedPnL) == (True, 0)
 
     serve(Scenario(account=AccountSpec(others=["DU7654321"]), positions=[PositionSpec("SPY", 10)]), act)
 

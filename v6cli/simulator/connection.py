@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
         self.binds = False
         self.account_updates: str | None = None
         self.summaries: dict[int, list[str]] = {}
-        self.pnl: dict[int, int | None] = {}
+        self.pnl: dict[int, tuple[str, int | None]] = {}
         self.writable = True
         self.unheard = False
         self._greeting = bytearray()

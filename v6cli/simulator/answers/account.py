@@ -105,18 +105,19 @@ def cancel_summary(connection: Connection, request: Request) -> None:
 
 def pnl(connection: Connection, request: Request) -> None:
     """92: the account's P&L, kept up to date."""
-    id_, name = request.identify(), request.text()
+    id_, name = request.identify(), request.text() or connection.gateway.account.ids[0]
     if _is_known(connection, id_, name):
-        connection.pnl[id_] = None
-        _send_pnl(connection, id_, None)
+        connection.pnl[id_] = name, None
+        _send_pnl(connection, id_, name, None)
 
 
 def pnl_single(connection: Connection, request: Request) -> None:
     """94: one position's P&L, kept up to date."""
     id_, name, _model, con_id = request.identify(), request.text(), request.text(), request.integer()
+    name = name or connection.gateway.account.ids[0]
     if _is_known(connection, id_, name):
-        connection.pnl[id_] = con_id
-        _send_pnl(connection, id_, con_id)
+        connection.pnl[id_] = name, con_id
+        _send_pnl(connection, id_, name, con_id)
 
 
 def cancel_pnl(connection: Connection, request: Request) -> None:
@@ -130,8 +131,9 @@ def nothing(_connection: Connection, _request: Request) -> None:
 
 def push(connection: Connection, *, values: bool) -> None:
     """Bring this client's subscriptions up to date; without ``values`` only its P&L."""
-    for id_, con_id in connection.pnl.items():
-        _send_pnl(connection, id_, con_id)
+    for id_, (name, con_id) in connection.pnl.items():
+        if name in connection.gateway.account.ids:
+            _send_pnl(connection, id_, name, con_id)
     if not values:
         return
     if connection.account_updates in connection.gateway.account.ids:
@@ -209,8 +211,8 @@ def _send_summary(connection: Connection, id_: int) -> None:
             connection.send(63, 1, id_, name, tag, value, currency)
 
 
-def _send_pnl(connection: Connection, id_: int, con_id: int | None) -> None:
-    state = _standing(connection, connection.gateway.account.ids[0])
+def _send_pnl(connection: Connection, id_: int, name: str, con_id: int | None) -> None:
+    state = _standing(connection, name)
     if con_id is None:
         connection.send(94, id_, state.daily, state.unrealized, state.realized)
         return
