@@ -581,3 +581,61 @@ def test_rows_of_a_table_on_one_side_only_are_said(later) -> None:
         found = {one.table: one for one in staging.rows(staged, home)}
     assert (found["executions"].rows_now, found["executions"].rows_then) == (None, 5)
     assert msgspec.to_builtins(found["positions"])["rows_then"] is not None
+
+
+def renumber_the_disk(home: Home, own: restoration.Restoration) -> None:
+    assert own.came is not None and own.was is not None
+    restoration.keep(home, own.at(own.phase, came=(own.came[0] + 1, own.came[1]), was=(own.was[0] + 1, own.was[1])))
+
+
+def copy_to_another_disk(home: Home, own: restoration.Restoration) -> None:
+    for lake in (home.lake, own.folder(home) / names.LAKE):
+        shutil.copytree(lake, copied := lake.with_name("copied"))
+        shutil.rmtree(lake)
+        copied.rename(lake)
+
+
+def lose_the_restored_lake(home: Home, own: restoration.Restoration) -> None:
+    shutil.rmtree(home.lake)
+
+
+@pytest.mark.parametrize("happens", [renumber_the_disk, copy_to_another_disk, lose_the_restored_lake])
+def test_the_earlier_lake_comes_back_whatever_became_of_the_numbers_of_disk_and_folders(later, happens: Any) -> None:
+    home, archive, _, now = later
+    run(home, Wish(archive))
+    happens(home, restore_asked.last(home, "rollback"))
+    with restoring(home) as it:
+        it.roll_back(restore_asked.last(home, "rollback"))
+    assert rows(home.lake) == now
+
+
+def test_lakes_are_not_exchanged_twice_where_the_disk_has_another_number_since(later, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, archive, then, _ = later
+    really_exchange = exchange.exchange
+
+    def killed(one: Path, other: Path) -> None:
+        really_exchange(one, other)
+        raise Killed
+
+    with monkeypatch.context() as killing:
+        killing.setattr(exchange, "check_place", lambda *_: None)
+        killing.setattr(exchange, "exchange", killed)
+        with pytest.raises(Killed):
+            run(home, Wish(archive))
+    renumber_the_disk(home, restore_asked.last(home, "continue"))
+    with restoring(home) as it:
+        it.carry_out(restore_asked.last(home, "continue"))
+    assert rows(home.lake) == then
+
+
+def test_which_lake_is_which_is_never_guessed(later, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, archive, _, now = later
+    with monkeypatch.context() as killing:
+        killing.setattr(exchange, "check_place", lambda *_: None)
+        killing.setattr(exchange, "exchange", lambda *_: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            run(home, Wish(archive))
+    copy_to_another_disk(home, own := restore_asked.last(home, "rollback"))
+    with restoring(home) as it, pytest.raises(BadConfiguration, match="cannot be told"):
+        it.roll_back(own)
+    assert rows(home.lake) == now and restoration.recorded(home) is not None and (own.folder(home) / names.LAKE).is_dir()

@@ -1,7 +1,8 @@
 """How far a restore has come, kept on the disk: whatever ends it, the next v6 knows, and can go on or go back.
 
 All of it lives in ``data/restore``: the record, and the folder of the restore in which the lake waits that is to come, and after the
-exchange the one that was. The record names both by inode, so that after a crash the disk itself says whether they were exchanged.
+exchange the one that was. The record names both by inode, so that after a crash the disk itself says whether they were exchanged:
+by either of the two, for the other may have been lost or made anew.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from v6cli.backup import exchange, names
 from v6cli.errors import BadConfiguration, CannotWrite
 from v6cli.files import sync_folder, write_durably
 from v6cli.home import Home
@@ -25,6 +27,7 @@ Phase = Literal["begun", "exchanging", "exchanged", "united", "done", "rolling b
 
 UNFINISHED = "a restore is unfinished"
 NEXT = "v6 restore --continue, or v6 restore --rollback"
+_EXCHANGED: frozenset[Phase] = frozenset({"exchanged", "united", "done"})  # recorded once the lakes had been exchanged
 
 
 class Restoration(Struct, frozen=True):
@@ -90,6 +93,29 @@ def check_finished(home: Home) -> None:
     """Raise BadConfiguration while a restore is unfinished: nothing that sends or writes the lake may start."""
     if found := unfinished(home):
         raise BadConfiguration(f"{UNFINISHED}: {found.archive}, at the step {found.phase!r}", next_step=NEXT)
+
+
+def exchanged(home: Home, own: Restoration) -> bool:
+    """Whether the restored lake is in its place, and the one from before in the folder of the restore. Raises BadConfiguration."""
+    if own.came is None:
+        return False
+    aside = own.folder(home) / names.LAKE
+    here, there = exchange.identity(home.lake), exchange.identity(aside)
+    if _same(here, own.came) or _same(there, own.was):
+        return True
+    if _same(here, own.was) or _same(there, own.came):
+        return False
+    if own.phase in _EXCHANGED:  # a home that was copied to another disk
+        return True
+    raise BadConfiguration(
+        f"which of {home.lake} and {aside} is the lake from before the restore cannot be told: both were replaced since",
+        next_step=f"put the one that is wanted into {home.lake}, then remove {home.restore_record}",
+    )
+
+
+def _same(found: tuple[int, int] | None, recorded: tuple[int, int] | None) -> bool:
+    """By inode alone: a disk may have another number each time it is mounted, and both lakes are on one disk."""
+    return found is not None and recorded is not None and found[1] == recorded[1]
 
 
 def sweep(home: Home) -> None:

@@ -164,11 +164,12 @@ class Restore:
         self._start(own)
 
     def _roll_back(self, own: Restoration) -> None:
+        exchanged = restoration.exchanged(self.home, own)
         self._reduce(own)
         self._stop_everything()
         own = restoration.keep(self.home, own.at("rolling back"))
         folder = own.folder(self.home)
-        if own.came is not None and exchange.identity(self.home.lake) == own.came:
+        if exchanged:
             with self._step("exchange", "the earlier lake is back in its place"), self._nobody_writes():
                 self._swap(folder)
         else:
@@ -240,7 +241,7 @@ class Restore:
                     exchange.sync_everything(staged)
                 came, was = exchange.identity(staged), exchange.identity(self.home.lake)
                 own = restoration.keep(self.home, own.at("exchanging", came=came, was=was))
-            if exchange.identity(self.home.lake) != own.came:
+            if not restoration.exchanged(self.home, own):
                 self._swap(own.folder(self.home))
             return restoration.keep(self.home, own.at("exchanged"))
 

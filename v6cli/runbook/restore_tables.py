@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from v6cli import clock
-from v6cli.backup import archive, exchange, manifest, names, staging
+from v6cli.backup import archive, manifest, names, restoration, staging
 from v6cli.backup.restoration import Restoration
 from v6cli.backup.staging import Row, Staged
 from v6cli.errors import BadInput
@@ -47,7 +47,7 @@ def steps(title: str, done: list[Done]) -> Table:
 def way(how: End, own: Restoration, home: Home) -> Table:
     """What going on, going back or letting go would do from where the restore is; nothing is written for it."""
     name, other = Path(own.archive).name, own.folder(home) / names.LAKE
-    came = own.came is not None and exchange.identity(home.lake) == own.came
+    came = restoration.exchanged(home, own)
     rows: list[tuple[Any, ...]] = []
     if how == "discard":
         head = f"the lake from before the restore of {name} is let go for good"
