@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
+import io
 import json
+import lzma
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -639,3 +643,54 @@ def test_which_lake_is_which_is_never_guessed(later, monkeypatch: pytest.MonkeyP
     with restoring(home) as it, pytest.raises(BadConfiguration, match="cannot be told"):
         it.roll_back(own)
     assert rows(home.lake) == now and restoration.recorded(home) is not None and (own.folder(home) / names.LAKE).is_dir()
+
+
+def packed_anew(home: Home) -> bytes:
+    """The home's lake as a script packs it, the last commits of its tables at the end."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for path in sorted(home.lake.rglob("*"), key=lambda path: (path.name == "00000000000000000007.json", path)):
+            if path.is_file():
+                tar.add(path, f"data/lake/{path.relative_to(home.lake)}")
+    return packed.getvalue()
+
+
+def cut_before_the_last_commit(plain: bytes) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+        return plain[: tar.getmembers()[-1].offset]
+
+
+def with_another_byte(plain: bytes) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(plain)) as tar:
+        data = next(one for one in tar if one.name.endswith(".parquet"))
+    return plain[: data.offset_data + 20] + b"?" + plain[data.offset_data + 21 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "compress"),
+    [
+        (cut_before_the_last_commit, lambda cut, whole: cut),
+        (cut_before_the_last_commit, lambda cut, whole: gzip.compress(cut)),  # tar was killed, gzip was not
+        (lambda plain: plain, lambda same, whole: gzip.compress(same)[:-4]),
+        (with_another_byte, lambda other, whole: gzip.compress(other)[:-8] + gzip.compress(whole)[-8:]),
+        (lambda plain: plain, lambda same, whole: lzma.compress(same)[:-4]),
+    ],
+)
+def test_an_archive_of_an_older_layout_that_is_cut_off_or_damaged_is_refused(later, damage: Any, compress: Any) -> None:
+    """Its tables open all the same: what is gone is the last commit, what has changed a value."""
+    home, _, _, now = later
+    plain = packed_anew(home)
+    old = home.root / "old.tar.gz"
+    old.write_bytes(compress(damage(plain), plain))
+    with restoring(home) as it, pytest.raises(BadInput, match="is refused: it is damaged"), it.staged(Wish(old)):
+        pass
+    assert list(home.restore.iterdir()) == [] and rows(home.lake) == now
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, bytes])
+def test_an_archive_of_an_older_layout_is_read_however_it_was_compressed(later, compress: Any) -> None:
+    home, _, _, now = later
+    old = home.root / "old.tar.gz"
+    old.write_bytes(compress(packed_anew(home)))
+    with restoring(home) as it, it.staged(Wish(old)) as staged:
+        assert {table.name: (table.version, table.rows) for table in staged.tables} == now

@@ -1,19 +1,25 @@
 """Archives of the older layouts, without a manifest: what they hold is known only once it was taken out and opened.
 
 ``backup/data/lake/…``, ``backup_<stamp>/data/lake/…`` and ``data/lake/…`` are read; nothing else of them is taken out. There are no sums
-to check, so such a backup is believed as far as its tables open, and no further.
+of single files to check: what compressed it has one over the whole, and it must have an end. Beyond that such a backup is believed as far as
+its tables open, and no further.
 """
 
 from __future__ import annotations
 
+import bz2
+import contextlib
+import gzip
+import lzma
 import os
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
-from v6cli.backup import names, scratch
+from v6cli.backup import names, scratch, tar
 from v6cli.backup.extract import SPARE
 from v6cli.backup.manifest import Table
 from v6cli.backup.staging import Staged, refused
@@ -27,6 +33,9 @@ from v6cli.results import bytes_text
 
 _PLACE = re.compile(r"(?:\./)?(?:backup(?:_[0-9A-Za-z_-]+)?/)?(data/lake/.+)")
 _TOLD_EVERY = 8 << 20
+_CHUNK = 1 << 20
+#: How what compressed an archive begins, and what reads it back and checks its sum; ``tarfile`` by itself checks none in a stream.
+_COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
 def stage(archive: Path, into: Path, report: Report) -> Staged:
@@ -34,7 +43,7 @@ def stage(archive: Path, into: Path, report: Report) -> Staged:
     private_folder(into)
     try:
         _extract(archive, into, report)
-    except (tarfile.TarError, zlib.error, EOFError) as error:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
         raise refused(archive, f"it is damaged: {error}") from error
     except OSError as error:
         if error.filename is None or Path(os.fsdecode(error.filename)) == archive:
@@ -64,26 +73,58 @@ def _extract(archive: Path, into: Path, report: Report) -> None:
     free = scratch.free(into) - SPARE
     done = told = 0
     seen: list[str] = []
-    with tarfile.open(archive, "r|*") as tar:
-        for path, member in _members(archive, tar):
+    with _opened(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as packed:
+        for path, member in _members(archive, packed):
             seen.append(path)
             done += member.size
             if done > free:
                 raise CannotWrite(f"{into} has no room for it: more than {bytes_text(free)} are needed")
-            source = tar.extractfile(member)
+            source = packed.extractfile(member)
             assert source is not None
             _write(into / path, source.read)
             if done - told >= _TOLD_EVERY:
                 told = done
                 report(Progress("reading", done, max(done, archive.stat().st_size), "bytes"))
+        stream.check_end()
     if both := names.collision(seen):
         raise refused(archive, f"{both[0]!r} and {both[1]!r} are one name on other file systems")
 
 
-def _members(archive: Path, tar: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
+class _Stream:
+    """What an archive holds, decompressed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._last = b""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most ``size``."""
+        chunk = self._file.read(size)
+        self._last = (self._last + chunk[-len(tar.END) :])[-len(tar.END) :]
+        return chunk
+
+    def check_end(self) -> None:
+        """Read to the end, where the sum of what compressed it is checked. Raises EOFError where it is not the end of an archive."""
+        while self.read(_CHUNK):
+            pass
+        if self._last != tar.END:
+            raise EOFError("it is cut off")
+
+
+@contextlib.contextmanager
+def _opened(archive: Path) -> Iterator[Any]:
+    with archive.open("rb") as file:
+        begin = file.read(8)
+        file.seek(0)
+        decompress = next((how for mark, how in _COMPRESSED.items() if begin.startswith(mark)), None)
+        with contextlib.nullcontext(file) if decompress is None else decompress(file) as plain:
+            yield _Stream(plain)
+
+
+def _members(archive: Path, packed: tarfile.TarFile) -> Iterator[tuple[str, tarfile.TarInfo]]:
     """The files of the lake, each by a path that stays in it. Raises BadInput."""
     taken: set[str] = set()
-    for member in tar:
+    for member in packed:
         match = _PLACE.fullmatch(member.name)
         if match is None or member.isdir():
             if member.name.startswith("/") or ".." in member.name.split("/"):
