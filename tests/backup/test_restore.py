@@ -694,3 +694,20 @@ def test_an_archive_of_an_older_layout_is_read_however_it_was_compressed(later, 
     old.write_bytes(compress(packed_anew(home)))
     with restoring(home) as it, it.staged(Wish(old)) as staged:
         assert {table.name: (table.version, table.rows) for table in staged.tables} == now
+
+
+def test_some_tables_alone_of_an_archive_of_an_older_layout_leave_the_others_as_they_are(later, tmp_path: Path) -> None:
+    home, archive, then, now = later
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path, filter="data")
+    old = home.root / "old.tar.gz"
+    with tarfile.open(old, "w:gz") as tar:
+        tar.add(tmp_path / "backup" / "data", "data")
+    with restoring(home) as it, pytest.raises(BadInput, match="no table 'nothing'"), it.staged(Wish(old, only=("nothing",))):
+        pass
+    run(home, Wish(old, only=("executions",)))
+    after = rows(home.lake)
+    assert after["executions"] == then["executions"]
+    assert {name: after[name] for name in now if name not in {"executions", "sync_runs"}} == {
+        name: now[name] for name in now if name not in {"executions", "sync_runs"}
+    }

@@ -13,20 +13,22 @@ import gzip
 import lzma
 import os
 import re
+import shutil
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from v6cli.backup import names, scratch, tar
 from v6cli.backup.extract import SPARE
 from v6cli.backup.manifest import Table
-from v6cli.backup.staging import Staged, refused
+from v6cli.backup.staging import Staged, check_only, refused
 from v6cli.errors import CannotWrite
 from v6cli.events import Progress, Report
 from v6cli.files import FILE_MODE, private_folder
 from v6cli.lake import contents
+from v6cli.lake.durability import LOG
 from v6cli.lake.errors import LakeUnreadable
 from v6cli.procedure import Finding, Status
 from v6cli.results import bytes_text
@@ -38,8 +40,8 @@ _CHUNK = 1 << 20
 _COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
-def stage(archive: Path, into: Path, report: Report) -> Staged:
-    """Take the lake out of such an archive, and open every table that is in it. Raises BadInput, CannotWrite."""
+def stage(archive: Path, into: Path, report: Report, *, only: Sequence[str] = ()) -> Staged:
+    """Take the lake out of such an archive, and open every table that is in it, or those of ``only``. Raises BadInput, CannotWrite."""
     private_folder(into)
     try:
         _extract(archive, into, report)
@@ -52,6 +54,8 @@ def stage(archive: Path, into: Path, report: Report) -> Staged:
     lake = into / names.LAKE
     if not lake.is_dir():
         raise refused(archive, "there is no data/lake in it")
+    if only:
+        _leave(lake, only)
     try:
         with contents.look(lake, 0, patience=0.0) as found:
             if found.missing:
@@ -67,6 +71,14 @@ def stage(archive: Path, into: Path, report: Report) -> Staged:
         raise refused(archive, "there is no table in it")
     unproven = Finding("archive", Status.DEGRADED, "it has no manifest: its tables open, and nothing more can be said of it")
     return Staged(archive, into, "", None, tables, [unproven])
+
+
+def _leave(lake: Path, only: Sequence[str]) -> None:
+    """Leave these tables alone in the lake. Raises BadInput where one is not in it."""
+    found = {log.parent.relative_to(lake).as_posix() for log in lake.rglob(LOG)}
+    check_only(found, only)
+    for name in found.difference(only):
+        shutil.rmtree(lake / name)
 
 
 def _extract(archive: Path, into: Path, report: Report) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -68,9 +68,9 @@ def stage(archive: Path, into: Path, report: Report, *, only: Sequence[str] = ()
     except NoManifest:
         from v6cli.backup import older
 
-        return older.stage(archive, into, report)
+        return older.stage(archive, into, report, only=only)
     manifest = read.manifest
-    _check_only(manifest, only)
+    check_only({table.name for table in manifest.tables}, only)
     findings = [verify.sum_beside(archive, read.sha256), *verify.open_tables(into, _part(manifest, only), report), *verify.open_state(into)]
     for finding in findings:
         if finding.status is Status.UNHEALTHY:
@@ -81,7 +81,7 @@ def stage(archive: Path, into: Path, report: Report, *, only: Sequence[str] = ()
 def look(archive: Path, report: Report, *, only: Sequence[str] = ()) -> Staged:
     """Read all of the archive and check every sum; nothing is written. Raises BadInput; NoManifest for an older layout."""
     read = extract.check(archive, report)
-    _check_only(read.manifest, only)
+    check_only({table.name for table in read.manifest.tables}, only)
     return Staged(
         archive, None, read.sha256, read.manifest, list(_part(read.manifest, only).tables), [verify.sum_beside(archive, read.sha256)]
     )
@@ -130,18 +130,18 @@ def refused(archive: Path, why: str) -> BadInput:
     return BadInput(f"{archive.name} is refused: {why}", next_step="v6 backup list shows the others; v6 backup verify proves one")
 
 
+def check_only(known: Collection[str], only: Sequence[str]) -> None:
+    """Raise BadInput where a table that is wanted is not among those ``known`` of the archive."""
+    for name in only:
+        if name not in known:
+            raise BadInput(f"the backup has no table {name!r}", next_step=f"it has {', '.join(sorted(known))}")
+
+
 def _newest(lake: Path, name: str) -> datetime | None:
     try:
         return newest.newest(lake, name)
     except LakeUnreadable:
         return None
-
-
-def _check_only(manifest: Manifest, only: Sequence[str]) -> None:
-    known = {table.name for table in manifest.tables}
-    for name in only:
-        if name not in known:
-            raise BadInput(f"the backup has no table {name!r}", next_step=f"it has {', '.join(sorted(known))}")
 
 
 def _part(manifest: Manifest, only: Sequence[str]) -> Manifest:
