@@ -711,3 +711,31 @@ def test_some_tables_alone_of_an_archive_of_an_older_layout_leave_the_others_as_
     assert {name: after[name] for name in now if name not in {"executions", "sync_runs"}} == {
         name: now[name] for name in now if name not in {"executions", "sync_runs"}
     }
+
+
+def lose_a_table(home: Home) -> None:
+    shutil.rmtree(home.lake / "greeks_history")
+
+
+def empty_the_log_of_syncs(home: Home) -> None:
+    for commit in (home.lake / "sync_runs" / "_delta_log").glob("*.json"):
+        commit.write_bytes(b"")
+
+
+def lose_the_lake(home: Home) -> None:
+    shutil.rmtree(home.lake)
+
+
+@pytest.mark.parametrize("damage", [lose_a_table, empty_the_log_of_syncs, lose_the_lake])
+def test_some_tables_alone_are_refused_before_anything_stops_where_the_others_cannot_stay(later, damage: Any) -> None:
+    """Else nothing but a rollback would end it: no sync can name the versions of tables that cannot be read."""
+    home, archive, _, _ = later
+    damage(home)
+    wish = Wish(archive, only=("executions",))
+    with restoring(home) as it, pytest.raises(Refused, match="cannot be read either"), it.staged(wish):
+        pass
+    with pytest.raises(Refused, match="cannot be read either"), restore_asked.looked(home, wish, settings.load(home), events.ignore):
+        pass
+    assert list(home.restore.iterdir()) == [] and latch.read(home).state is TradingState.ACTIVE
+    run(home, Wish(archive))
+    assert rows(home.lake)["executions"] == (5, 5)

@@ -84,6 +84,7 @@ class Restore:
         """
         self._check_free()
         exchange.check_place(self.home.lake, self.home.restore)
+        restore_asked.check_rest(self.home, wish)
         restoration.sweep(self.home)
         folder = self._fresh_folder()
         try:

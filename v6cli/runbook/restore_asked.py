@@ -17,6 +17,9 @@ from v6cli.backup.staging import Staged
 from v6cli.errors import BadInput, Refused, UsageError
 from v6cli.events import Report
 from v6cli.home import Home
+from v6cli.lake import contents
+from v6cli.lake.errors import LakeUnreadable
+from v6cli.lake.schemas import TABLES
 
 if TYPE_CHECKING:
     from v6cli.settings import Settings
@@ -47,6 +50,7 @@ def looked(home: Home, wish: Wish, own: Settings, report: Report) -> Iterator[St
     One without a manifest is taken out to a folder outside of the home, which is removed again. Raises as ``Restore.staged``.
     """
     exchange.check_exchangeable(home.lake)
+    check_rest(home, wish)
     try:
         staged = staging.look(wish.archive, report, only=wish.only)
     except NoManifest:
@@ -84,6 +88,22 @@ def last(home: Home, how: End, *, start: bool = True) -> Restoration:
 def question(how: End, own: Restoration) -> str:
     """What is asked before it is ended so."""
     return QUESTIONS[how].format(archive=Path(own.archive).name, phase=own.phase)
+
+
+def check_rest(home: Home, wish: Wish) -> None:
+    """With some tables alone the others stay, so they must be there and open: a lake that lacks one names no versions. Raises Refused."""
+    if not wish.only:
+        return
+    try:
+        with contents.look(home.lake, 0, patience=1.0) as live:
+            whole = {table.name for table in live.tables}
+    except LakeUnreadable:
+        whole = set()
+    if lacking := sorted(TABLES.keys() - whole - set(wish.only)):
+        raise Refused(
+            f"not these tables alone: in the lake {', '.join(lacking)} cannot be read either",
+            next_step="leave --only out: all of it comes back",
+        )
 
 
 def check_account(staged: Staged, own: Settings) -> None:
