@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import signal
 import stat
@@ -313,3 +315,23 @@ def test_a_disk_that_fills_says_how_much_room_it_takes_and_keeps_nothing(home: H
         assert list(home.backups.iterdir()) == []
     finally:
         subprocess.run(["umount", "-l", str(home.backups)], check=True)
+
+
+def test_a_file_that_the_disk_does_not_give_costs_its_table_and_no_more(home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = {path.stat().st_ino for path in (home.lake / "executions").rglob("*.parquet")}
+    really_read = os.read
+
+    def read(descriptor: int, size: int) -> bytes:
+        if os.fstat(descriptor).st_ino in bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return really_read(descriptor, size)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(os, "read", read)
+        backup = back_up(home)
+    assert [(one.what, "Input/output error" in one.why) for one in backup.manifest.lost] == [("data/lake/executions", True)]
+    with pytest.raises(Unavailable, match="lacks data/lake/executions"):
+        create.check_whole(backup)
+    read_back = extract.extract(backup.path, folder / "out", events.ignore)
+    assert {table.name for table in read_back.manifest.tables} == {table.name for table in backup.manifest.tables} != set()
+    assert not any(file.path.startswith("data/lake/executions/") for file in read_back.manifest.files)

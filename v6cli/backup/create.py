@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import resource
+import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -59,12 +60,20 @@ def create(home: Home, own: Settings, state: State | None, report: Report, *, in
     """
     began = clock.monotonic()
     with alone(home), _room_for_descriptors() as descriptors, scratch.folder(home.backups, WHAT) as folder:
-        for attempt in range(ATTEMPTS):
+        without: dict[str, str] = {}
+        vanished = 0
+        while vanished < ATTEMPTS:
+            attempt = folder / str(vanished + len(without))
             try:
-                with contents.look(home.lake, descriptors) as lake:
-                    return _written(home, own, state, lake, folder / str(attempt), report, began, include_secrets=include_secrets)
+                with contents.look(home.lake, descriptors, without=without) as lake:
+                    return _written(home, own, state, lake, attempt, report, began, include_secrets=include_secrets)
             except Vanished as gone:
+                vanished += 1
                 report(Note(f"{gone}: it was removed meanwhile; taking a later set of versions"))
+            except contents.DiskFails as error:
+                without[error.table] = error.message
+                report(Note(f"{error.message}; beginning anew without {error.table}"))
+            shutil.rmtree(attempt, ignore_errors=True)  # what was written of it needs its room again
         raise Unavailable(f"files of the lake went away in {ATTEMPTS} attempts", next_step="stop what vacuums the lake, then v6 backup")
 
 

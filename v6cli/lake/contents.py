@@ -11,8 +11,9 @@ import contextlib
 import itertools
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from msgspec import Struct
@@ -29,6 +30,14 @@ from v6cli.lake.tables import BROKEN, WRITERS_LOCK, open_table
 PATIENCE = 5.0  # wall seconds in which a set of versions must be found whole; a sync names a new one meanwhile
 _PAUSE = 0.1
 _CHUNK = 1 << 20
+
+
+class DiskFails(LakeUnreadable):
+    """The disk does not give the content of a file of ``table``."""
+
+    def __init__(self, table: str, message: str) -> None:
+        super().__init__(message)
+        self.table = table
 
 
 class LakeFile:
@@ -106,35 +115,51 @@ class Contents:
     def read(self, file: LakeFile) -> Iterator[bytes]:
         """The content of a file, in one piece where it is small; it is closed at the end. Learns at once when it was modified.
 
-        Raises Vanished, LakeUnreadable where it is not as the log says, OSError.
+        Raises Vanished, LakeUnreadable where it is not as the log says, DiskFails, OSError.
         """
         descriptor = file.descriptor if file.descriptor is not None else _open(self.lake, file)
         file.descriptor = None
-        return _chunks(descriptor, file.size)
+        return self._chunks(descriptor, file)
+
+    def _chunks(self, descriptor: int, file: LakeFile) -> Iterator[bytes]:
+        size = file.size
+        try:
+            while size and (chunk := os.read(descriptor, min(size, _CHUNK))):
+                size -= len(chunk)
+                yield chunk
+            if size:
+                raise Vanished("a file became shorter while it was read")
+        except OSError as error:
+            table = next(one.name for one in self.tables if file.path.startswith(f"{one.name}/"))
+            raise DiskFails(table, f"{file.path} cannot be read: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
 
 
-def look(lake: Path, descriptors: int, *, patience: float = PATIENCE) -> Contents:
+def look(lake: Path, descriptors: int, *, patience: float = PATIENCE, without: Mapping[str, str] = MappingProxyType({})) -> Contents:
     """Every table of the lake, at the versions that the last sync named and others at their latest; up to ``descriptors`` files open.
 
     With ``descriptors`` 0 nothing is kept open: for a look. What cannot be had whole within ``patience`` wall seconds is in
-    ``missing``. Raises LakeUnreadable where the folder itself cannot be read.
+    ``missing``, as are the tables ``without`` which it must do, each with the reason. Raises LakeUnreadable where the folder itself cannot be read.
     """
     deadline = clock.monotonic() + patience
     while True:
-        found = _look_once(lake, descriptors)
-        if not found.missing or clock.monotonic() >= deadline:
+        found = _look_once(lake, descriptors, without)
+        if not found.missing.keys() - without.keys() or clock.monotonic() >= deadline:
             return found
         found.close()
         clock.pause_blocking(_PAUSE)
 
 
-def _look_once(lake: Path, descriptors: int) -> Contents:
+def _look_once(lake: Path, descriptors: int, without: Mapping[str, str]) -> Contents:
     names, strays = _walk(lake)
     why, sync, versions = _named(lake)
     found = Contents(lake, sync, strays)
     try:
         for name in sorted({*names, *versions, *([SYNC_RUNS] if why else ())}):
             with _missed(found, name):
+                if name in without:
+                    raise LakeUnreadable(without[name])
                 if name == SYNC_RUNS and why:
                     raise LakeUnreadable(why)
                 table = _table(lake, name, versions.get(name))
@@ -253,17 +278,6 @@ def _open(lake: Path, file: LakeFile) -> int:
         raise
     file.size, file.modified = status.st_size, max(0, int(status.st_mtime))
     return descriptor
-
-
-def _chunks(descriptor: int, size: int) -> Iterator[bytes]:
-    try:
-        while size and (chunk := os.read(descriptor, min(size, _CHUNK))):
-            size -= len(chunk)
-            yield chunk
-        if size:
-            raise Vanished("a file became shorter while it was read")
-    finally:
-        os.close(descriptor)
 
 
 def _reason(error: Exception) -> str:
