@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
 import io
 import json
 import lzma
+import os
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -739,3 +741,42 @@ def test_some_tables_alone_are_refused_before_anything_stops_where_the_others_ca
     assert list(home.restore.iterdir()) == [] and latch.read(home).state is TradingState.ACTIVE
     run(home, Wish(archive))
     assert rows(home.lake)["executions"] == (5, 5)
+
+
+def no_folder_to_list(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home.lake / "other").mkdir()
+    really_scan = os.scandir
+
+    def scan(path: Any = ".") -> Any:
+        if str(path) == str(home.lake / "other"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return really_scan(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+
+
+def no_file_to_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = {path.stat().st_ino for path in (home.lake / "executions").rglob("*.parquet")}
+    really_read = os.read
+
+    def read(descriptor: int, size: int) -> bytes:
+        if os.fstat(descriptor).st_ino in bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return really_read(descriptor, size)
+
+    monkeypatch.setattr(os, "read", read)
+
+
+@pytest.mark.parametrize("breaks", [no_folder_to_list, no_file_to_read])
+def test_a_lake_on_a_disk_that_fails_is_replaced_and_kept_although_it_cannot_be_saved(
+    later, monkeypatch: pytest.MonkeyPatch, breaks: Any
+) -> None:
+    home, archive, then, _ = later
+    with monkeypatch.context() as failing:
+        breaks(home, failing)
+        it = run(home, Wish(archive))
+    said = next(one for one in it.done if one.step == "safety backup")
+    assert said.status == "degraded"
+    assert rows(home.lake) == then
+    kept = restoration.recorded(home)
+    assert kept is not None and kept.phase == "done" and any((kept.folder(home) / names.LAKE).iterdir())

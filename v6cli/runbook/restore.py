@@ -26,6 +26,7 @@ from v6cli.events import Report, StepBegan, StepEnded, ignore
 from v6cli.files import private_folder
 from v6cli.home import Home
 from v6cli.lake import contents, tables, writer
+from v6cli.lake.errors import LakeUnreadable
 from v6cli.lake.rows import SyncRunRecord
 from v6cli.latch import TradingState
 from v6cli.runbook import halt, restore_asked, restore_settings, sync
@@ -222,12 +223,16 @@ class Restore:
         self._stopped = True
 
     def _save(self, own: Restoration) -> Restoration:
-        """The safety backup of what is there now. A lake that is missing has nothing to save."""
+        """The safety backup of what is there now. A lake that is missing has nothing to save, and one that cannot be read is what is replaced."""
         if own.safety or not any(self.home.lake.glob("*/_delta_log")):
             self.done.append(Done("safety backup", "ok", Path(own.safety).name if own.safety else "there is no lake to save"))
             return own
         with self._step("safety backup", "") as said:
-            made = create.create(self.home, self._rooms.settings, self._rooms.state, self._report)
+            try:
+                made = create.create(self.home, self._rooms.settings, self._rooms.state, self._report)
+            except LakeUnreadable as error:
+                said(f"none: {error.message}; the lake itself is kept until --discard", degraded=True)
+                return own
             said(made.path.name.removesuffix(SUFFIX), degraded=bool(made.manifest.lost))
         return restoration.keep(self.home, own.at("begun", safety=str(made.path)))
 
