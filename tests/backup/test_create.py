@@ -258,6 +258,25 @@ def test_a_name_that_is_taken_is_never_replaced(home: Home, monkeypatch: pytest.
     assert [first.name, back_up(home).path.name] == ["backup_20261101_013007.tar.gz", "backup_20261101_013008.tar.gz"]
 
 
+def test_a_name_that_another_home_takes_meanwhile_stays_its_own(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two homes that keep their backups in one folder, at the same second."""
+    said: list[Path] = []
+    really_named = create._named_as
+
+    def named(path: Path, draft: Path, sha256: str) -> Path:
+        said.append(path)
+        if len(said) == 1:
+            path.write_bytes(b"theirs")
+            path.with_name(f"{path.name}.sha256").write_bytes(b"its sum")
+        return really_named(path, draft, sha256)
+
+    monkeypatch.setattr(create, "_named_as", named)
+    ours = back_up(home).path
+    theirs = said[0]
+    assert ours != theirs and verify.verify(ours, home.root / "x", events.ignore).code == 0
+    assert (theirs.read_bytes(), theirs.with_name(f"{theirs.name}.sha256").read_bytes()) == (b"theirs", b"its sum")
+
+
 def test_files_that_go_away_lead_to_a_later_set(home: Home, batch, monkeypatch: pytest.MonkeyPatch) -> None:
     """With no descriptors to spare a vacuum can come between; then the look begins anew."""
     look, writer, seen = contents.look, Writer(home.lake), []

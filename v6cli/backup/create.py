@@ -170,17 +170,26 @@ def _write(draft: Path, chosen: Selection, report: Report) -> str:
 
 
 def _named(home: Home, taken: datetime, draft: Path, sha256: str) -> Path:
-    """Give the draft its name, its sum beside it: the sum comes first, since an archive that is there must have one."""
-    path = _free_name(home.backups, taken)
-    beside = path.with_name(path.name + SUM_SUFFIX)
+    """Give the draft a name that nobody has, its sum beside it; another home may keep its backups in the same folder."""
+    while True:
+        with contextlib.suppress(FileExistsError):
+            return _named_as(_free_name(home.backups, taken), draft, sha256)
+
+
+def _named_as(path: Path, draft: Path, sha256: str) -> Path:
+    """The sum comes first, since an archive that is there must have one. Raises FileExistsError where the name was taken meanwhile."""
+    sums = draft.with_name("sum")
+    write_durably(sums, f"{sha256}  {path.name}\n".encode())
+    made: list[Path] = []
     try:
-        write_durably(beside, f"{sha256}  {path.name}\n".encode())
-        os.link(draft, path)  # unlike a rename it replaces nothing
-        sync_folder(path.parent)
+        for half, name in ((sums, _beside(path)), (draft, path)):
+            os.link(half, name)  # unlike a rename it replaces nothing
+            made.append(name)
+            sync_folder(path.parent)
     except BaseException:
-        for half in (beside, path):
+        for name in made:
             with contextlib.suppress(OSError):
-                half.unlink(missing_ok=True)
+                name.unlink(missing_ok=True)
         raise
     return path
 
@@ -188,9 +197,13 @@ def _named(home: Home, taken: datetime, draft: Path, sha256: str) -> Path:
 def _free_name(folder: Path, taken: datetime) -> Path:
     """``backup_YYYYMMDD_HHMMSS.tar.gz`` in New York; where it is taken, be it in the hour that repeats, the next second's that is free."""
     moment = taken.astimezone(clock.eastern()).replace(tzinfo=None)
-    while (path := folder / f"backup_{moment:%Y%m%d_%H%M%S}{SUFFIX}").exists():
+    while os.path.lexists(path := folder / f"backup_{moment:%Y%m%d_%H%M%S}{SUFFIX}") or os.path.lexists(_beside(path)):
         moment += timedelta(seconds=1)
     return path
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + SUM_SUFFIX)
 
 
 @contextlib.contextmanager
