@@ -780,3 +780,24 @@ def test_a_lake_on_a_disk_that_fails_is_replaced_and_kept_although_it_cannot_be_
     assert rows(home.lake) == then
     kept = restoration.recorded(home)
     assert kept is not None and kept.phase == "done" and any((kept.folder(home) / names.LAKE).iterdir())
+
+
+@pytest.mark.parametrize("phase", ["exchanging", "exchanged", "united"])
+def test_gone_on_with_it_reduces_again_where_somebody_resumed_meanwhile(later, monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
+    home, archive, then, _ = later
+    really_keep = restoration.keep
+
+    def killed(home: Home, own: restoration.Restoration) -> restoration.Restoration:
+        really_keep(home, own)
+        if own.phase == phase:
+            raise Killed
+        return own
+
+    with monkeypatch.context() as killing:
+        killing.setattr(restoration, "keep", killed)
+        with pytest.raises(Killed):
+            run(home, Wish(archive))
+    latch.resume(home, latch.read(home), TradingState.ACTIVE, "fine", "ann")
+    with restoring(home) as it:
+        it.carry_out(restore_asked.last(home, "continue"))
+    assert rows(home.lake) == then and latch.read(home).state is TradingState.REDUCING

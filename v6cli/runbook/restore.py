@@ -148,10 +148,10 @@ class Restore:
     # The steps.
 
     def _carry_out(self, own: Restoration) -> None:
+        if own.phase == "begun" and self._taken_out != own.id:
+            self._take_out_again(own)
+        self._reduce(own)  # of one that was interrupted, too: somebody may have resumed since
         if own.phase == "begun":
-            if self._taken_out != own.id:
-                self._take_out_again(own)
-            self._reduce(own)
             self._stop_everything()
             own = self._exchange(self._save(own))
         elif own.phase == "exchanging":
