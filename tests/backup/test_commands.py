@@ -114,6 +114,7 @@ def test_what_is_old_goes_and_the_newest_verified_one_never() -> None:
     assert gone(kept(31), kept(40)) == [40], "the newest stays, verified or not"
     assert gone(kept(29.9), kept(20), keep=25) == []
     assert gone() == []
+    assert gone(kept(1), kept(31), kept(40), keep=float("nan")) == [], "typed by a script, it is above 0 for click"
 
 
 def test_pruning_removes_all_of_a_backup_and_what_lies_there_without_one(home: Home) -> None:

@@ -42,7 +42,7 @@ def fates(backups: Sequence[Kept], keep: float, now: datetime) -> list[Fate]:
     found = []
     for one in backups:
         age = age_of(one, now)
-        if age <= keep * 86_400:
+        if not age > keep * 86_400:  # so that what is no number, "nan", keeps everything
             why = f"younger than {keep:g} days"
         elif one is verified:
             why = "the newest verified one"
