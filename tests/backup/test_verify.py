@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -47,6 +49,21 @@ def test_a_sum_beside_it_that_is_wrong_or_missing_is_said(home: Home, backup: Ba
     assert verified(backup.path, home).code == 1
     beside.write_text("0" * 64 + "  x\n")
     assert verified(backup.path, home).code == 2
+
+
+def test_one_that_cannot_be_read_keeps_nobody_from_looking_at_the_others(
+    home: Home, backup: Backup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = back_up(home).path
+    really_open = Path.open
+
+    def fails(path: Path, *how, **more):
+        if path == other:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return really_open(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", fails)
+    assert [verified(path, home).code for path in (other, backup.path)] == [2, 0]
 
 
 def test_every_flipped_byte_is_found(home: Home, backup: Backup) -> None:

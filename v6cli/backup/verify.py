@@ -11,9 +11,8 @@ from msgspec import Struct
 from v6cli import clock
 from v6cli.backup import extract, names, scratch
 from v6cli.backup.create import SUM_SUFFIX
-from v6cli.backup.errors import BadArchive
 from v6cli.backup.manifest import Manifest, Table
-from v6cli.errors import V6Error
+from v6cli.errors import BadInput, V6Error
 from v6cli.events import Progress, Report
 from v6cli.home import Home
 from v6cli.lake import proof
@@ -46,14 +45,14 @@ class Verified(Struct, frozen=True):
 def verify(path: Path, place: Path, report: Report) -> Verified:
     """Take the archive out to a folder below ``place``, which is removed again, and look at all of it.
 
-    Raises CannotWrite where there is no room for that, BadInput where the archive cannot be read.
+    One that cannot be read is as bad as a damaged one, and keeps nobody from looking at the others. Raises CannotWrite where there is no room.
     """
     began = clock.monotonic()
     with scratch.folder(place, WHAT) as folder:
         into = folder / names.TOP
         try:
             read = extract.extract(path, into, report)
-        except BadArchive as error:
+        except BadInput as error:
             bad = Finding(path.name, Status.UNHEALTHY, error.message)
             return Verified(path, "", _size_of(path), None, [bad], clock.now(), clock.monotonic() - began)
         findings = [
