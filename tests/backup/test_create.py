@@ -103,6 +103,23 @@ def test_settings_state_and_latch_are_in_it_and_secrets_are_not(home: Home, fold
     assert everything(taken_out(whole, folder / "whole").config)["backup.key"] == b"AGE-SECRET-KEY-1"
 
 
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('[ib]\nhost = "h"\n# password = "hunter2"\n', "line 3"),
+        ('host = "h"  # token = "xyz"\n', "line 1"),
+        ('[credentials]\ntws = "hunter2"\n', "credentials.tws"),
+        ('tokens = { bot = "xyz" }\n', "tokens.bot"),
+        ('a = [[{ password = "hunter2" }]]\n', "a.password"),
+        ('# the password is not here, nor a token = of any kind\nkey_file = "/k"  # password_file = "/p"\n', ""),
+    ],
+)
+def test_a_secret_is_found_in_comments_and_below_the_name_that_tells_it(home: Home, text: str, where: str) -> None:
+    (home.config / "mine.toml").write_text(text)
+    left_out = {one.what: one.why for one in back_up(home).manifest.left_out}
+    assert left_out == ({"config/mine.toml": f"it holds a secret: {where}"} if where else {})
+
+
 def test_strays_are_named_and_what_belongs_to_v6_alone_is_not(home: Home) -> None:
     (home.lake / "notes.txt").write_text("mine")
     (home.lake / ".broken" / "x").mkdir(parents=True)

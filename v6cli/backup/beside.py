@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import tomllib
@@ -73,20 +74,36 @@ def secret_in(path: Path, content: bytes) -> str:
         text = content.decode()
     except UnicodeDecodeError:
         return "it is no text, and may be a secret"
-    try:
-        found = next(_secret_keys(tomllib.loads(text)), "") if path.suffix == ".toml" else _secret_line(text)
-    except tomllib.TOMLDecodeError:
-        found = _secret_line(text)
+    found = _secret_in_toml(text) if path.suffix == ".toml" else _secret_line(text)
     return f"it holds a secret: {found}" if found else ""
 
 
-def _secret_keys(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """The keys whose values are secrets, by their names or by what they hold."""
+def _secret_in_toml(text: str) -> str:
+    """The first key whose value is a secret, or the first line with one that was made a comment of."""
+    try:
+        if found := next(_secret_keys(tomllib.loads(text)), ""):
+            return found
+    except tomllib.TOMLDecodeError:
+        return _secret_line(text)
+    for number, line in enumerate(text.splitlines(), 1):
+        with contextlib.suppress(tomllib.TOMLDecodeError):  # prose, as most comments are
+            if any(_secret_keys(tomllib.loads(line.partition("#")[2].lstrip("# ")))):
+                return f"line {number}"
+    return ""
+
+
+def _secret_keys(values: dict[str, Any], prefix: str = "", *, secret: bool = False) -> Iterator[str]:
+    """The keys whose values are secrets, by their names, by that of the table they are in, or by what they hold."""
     for key, value in values.items():
-        for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, dict):
-                yield from _secret_keys(one, f"{prefix}{key}.")
-            elif isinstance(one, str) and one and (secrets.is_secret(key) or secrets.redact(one) != one):
+        named = secret or secrets.is_secret(key)
+        waiting = [value]
+        while waiting:
+            one = waiting.pop()
+            if isinstance(one, list):
+                waiting += one
+            elif isinstance(one, dict):
+                yield from _secret_keys(one, f"{prefix}{key}.", secret=named)
+            elif isinstance(one, str) and one and (named or secrets.redact(one) != one):
                 yield prefix + key
 
 
