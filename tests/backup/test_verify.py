@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import msgspec
@@ -14,6 +16,7 @@ import pytest
 from v6cli import events
 from v6cli.backup import archive, catalogue, extract, manifest, verify
 from v6cli.backup.create import Backup
+from v6cli.backup.errors import BadArchive
 from v6cli.backup.manifest import Manifest
 from v6cli.errors import BadInput, CannotWrite
 from v6cli.home import Home
@@ -91,6 +94,35 @@ def lying(backup: Backup, home: Home, change) -> verify.Verified:
         writer.close()
     other.with_name(other.name + ".sha256").write_text(f"{writer.sha256}  {other.name}\n")
     return verified(other, home)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "DROP TABLE journal",
+        "DROP TABLE runs; CREATE VIEW runs AS SELECT 1",
+        "INSERT INTO intents (intent, run, client_id, purpose, closing, account, wanted, minted) VALUES ('i', 'r', 1, 'x', 0, 'a', '{}', 'then')",
+    ],
+)
+def test_a_state_that_no_restore_could_take_in_is_found(home: Home, backup: Backup, folder: Path, statements: str) -> None:
+    """SQLite finds it whole; a restore would find out with the lakes exchanged already."""
+
+    def change(_plain: dict, contents: dict[str, bytes]) -> None:
+        (copy := folder / "state").write_bytes(contents["data/state/v6.sqlite"])
+        with contextlib.closing(sqlite3.connect(copy)) as state:
+            state.executescript(statements)
+        contents["data/state/v6.sqlite"] = copy.read_bytes()
+
+    found = lying(backup, home, change)
+    assert [finding.subject for finding in found.findings if finding.exit_code] == ["state"] and found.code == 2
+
+
+@pytest.mark.parametrize("taken", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-01-01T00:00:00"])
+def test_a_moment_that_no_clock_shows_is_refused(backup: Backup, taken: str) -> None:
+    head = msgspec.json.decode(archive.head(backup.path)) | {"taken": taken}
+    for read in (manifest.summary, manifest.decoded):
+        with pytest.raises(BadArchive, match="nonsense of when"):
+            read(msgspec.json.encode(head))
 
 
 def executions(plain: dict) -> dict:

@@ -23,6 +23,7 @@ MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 LONGEST = 256 << 20  # bytes of a manifest: a million files
 _LARGEST = 1 << 50  # bytes of a file: more is a lie
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 _SUM = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 
@@ -125,6 +126,7 @@ def decoded(content: bytes) -> Manifest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadArchive(f"its manifest cannot be read: {error}") from error
     _check_format(found)
+    _check_moment(found)
     names.check_all([file.path for file in found.files])
     for file in found.files:
         if not 0 <= file.size <= _LARGEST or file.sha256:
@@ -145,6 +147,7 @@ def summary(content: bytes) -> Summary:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadArchive(f"its manifest cannot be read: {error}") from error
     _check_format(found)
+    _check_moment(found)
     return found
 
 
@@ -178,3 +181,8 @@ def parsed_sums(content: bytes) -> dict[str, str]:
 def _check_format(found: Summary) -> None:
     if found.format != FORMAT:
         raise BadArchive(f"its manifest is of the format {found.format!r}, this v6 knows {FORMAT}", next_step="use the v6 that wrote it")
+
+
+def _check_moment(found: Summary) -> None:
+    if found.taken.tzinfo is None or not _FIRST_YEAR <= found.taken.year <= _LAST_YEAR:  # others cannot be told in every zone
+        raise BadArchive(f"its manifest says nonsense of when it was taken: {found.taken}")

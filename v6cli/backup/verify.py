@@ -20,7 +20,8 @@ from v6cli.lake.durability import LOG
 from v6cli.lake.errors import LakeUnreadable
 from v6cli.procedure import Finding, Status
 from v6cli.results import count
-from v6cli.state import renewal
+from v6cli.state import renewal, union
+from v6cli.state.database import open_read_only
 
 WHAT = "verify"
 
@@ -86,12 +87,15 @@ def open_tables(folder: Path, manifest: Manifest, report: Report) -> list[Findin
 
 
 def open_state(folder: Path) -> list[Finding]:
-    """Look through the SQLite file below ``folder``, where there is one. Never raises V6Error."""
+    """Look through the SQLite file below ``folder``, where there is one, and whether it can be taken in. Never raises V6Error."""
     copy = Home(folder)
     if not copy.state.exists():
         return []
     try:
         wrong = renewal.damage(copy)
+        if not wrong:
+            with open_read_only(copy) as state:
+                wrong = union.problem(state)
     except V6Error as error:
         wrong = error.message
     return [Finding("state", Status.UNHEALTHY if wrong else Status.OK, wrong or "the state is whole")]

@@ -210,6 +210,14 @@ def open_without_trace(home: Home) -> State:
     return State(path, connection, read_only=True)
 
 
+def open_in_memory() -> State:
+    """A state that knows nothing and is gone with the process, to try on it what is to be done to another."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA foreign_keys = ON")
+    _migrate(connection, path := Path(":memory:"))
+    return State(path, connection)
+
+
 def migrations() -> list[Sequence[str]]:
     """The statements that lead from each schema version to the next; each room owns the DDL of its tables."""
     from v6cli.state import alerts, intents, journal, mirror, runs

@@ -7,12 +7,14 @@ Latch, alerts and the mirror are what is true now: they are never taken from els
 
 from __future__ import annotations
 
-from datetime import tzinfo
+import sqlite3
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from v6cli import clock
+from v6cli.state.database import open_in_memory
 from v6cli.state.moments import from_text
 
 if TYPE_CHECKING:
@@ -47,6 +49,16 @@ def unite(state: State, other: State, zone: tzinfo) -> United:
         ended = _end(state, other)
         intents, unknown = _take_intents(state, other, zone)
     return United(journal, intents, ended, unknown)
+
+
+def problem(other: State) -> str:
+    """Why ``other`` cannot be taken in, found out on a state that knows nothing; empty where it can. Raises StateCorrupt."""
+    with open_in_memory() as nothing:
+        try:
+            unite(nothing, other, UTC)
+        except (sqlite3.Error, ValueError, OverflowError) as error:
+            return f"it is no state of v6: {error}"
+    return ""
 
 
 def _take(state: State, other: State, table: str, columns: str, key: str) -> int:
