@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -104,3 +105,36 @@ def test_without_the_table_of_syncs_that_is_missing_and_the_rest_is_there(lake: 
     with contents.look(lake, 100, patience=0.2) as found:
         assert found.missing.keys() == {"sync_runs"} and len(found.tables) == len(TABLES) - 1
     assert tables.open_table(lake, "positions").version() == 1
+
+
+def delete_by_a_vector(table: Path, where: dict) -> None:
+    """A commit as Spark makes it: the same file once more, with a vector that says which of its rows are deleted."""
+    first = [json.loads(line) for line in (table / "_delta_log" / commit(0)).read_text().splitlines()]
+    add = next(action["add"] for action in first if "add" in action)
+    remove = {"path": add["path"], "dataChange": True, "deletionTimestamp": 1}
+    vector = {"offset": 1, "sizeInBytes": 40, "cardinality": 3, **where}
+    lines = ({"add": {**add, "deletionVector": vector}}, {"remove": remove})
+    (table / "_delta_log" / commit(1)).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    "where",
+    [{"storageType": "u", "pathOrInlineDv": "ab^-aqEH.-t@S}K{vb[*k^"}, {"storageType": "p", "pathOrInlineDv": "file:///dev/zero"}],
+)
+def test_a_table_whose_rows_are_deleted_by_a_file_of_their_own_is_not_taken_without_it(folder: Path, where: dict) -> None:
+    from arro3.core import Array, DataType, Table
+
+    rows = Table.from_arrays([Array([1, 2, 3], DataType.int64())], names=["x"])
+    write_deltalake(str(folder / "t"), rows, configuration={"delta.enableDeletionVectors": "true"})
+    with contents.look(folder, 0, patience=0.0) as found:
+        assert [(table.name, table.rows) for table in found.tables] == [("t", 3)], "it may have some, and has none"
+    assert open_and_count(folder, "t").rows == 3
+    delete_by_a_vector(folder / "t", where)
+    with contents.look(folder, 0, patience=0.0) as found:
+        assert not found.tables and "deletion vectors" in found.missing["t"]
+    DeltaTable(folder / "t").create_checkpoint()
+    (folder / "t" / "_delta_log" / commit(0)).unlink()
+    with pytest.raises(LakeUnreadable, match="deletion vectors"):
+        open_and_count(folder, "t")
+    write_deltalake(str(folder / "t"), rows, mode="overwrite")
+    assert open_and_count(folder, "t").rows == 3, "the file that had one is gone"

@@ -24,7 +24,7 @@ from v6cli.lake.durability import LOG
 from v6cli.lake.errors import LakeEmpty, LakeUnreadable
 from v6cli.lake.rows import SyncRunRecord
 from v6cli.lake.schemas import SYNC_RUNS, TABLES
-from v6cli.lake.table_files import Vanished, check_log, data_files, log_files, schema_of
+from v6cli.lake.table_files import Vanished, check_deletion_vectors, check_log, data_files, log_files, schema_of
 from v6cli.lake.tables import BROKEN, WRITERS_LOCK, open_table
 
 PATIENCE = 5.0  # wall seconds in which a set of versions must be found whole; a sync names a new one meanwhile
@@ -234,6 +234,7 @@ def _table(lake: Path, name: str, named: int | None) -> TableContents:
     version = table.version()
     check_log(lake / name, version)
     log = [LakeFile(f"{name}/{LOG}/{part}", 0) for part in log_files(lake / name / LOG, version)]
+    check_deletion_vectors(table, lake / name)
     files, rows = data_files(table)
     data = [LakeFile(f"{name}/{path}", size) for path, size in files]
     _refuse_links(lake, [*log[:1], *data])

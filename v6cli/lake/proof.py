@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from v6cli.lake.errors import LakeUnreadable, first_line
 from v6cli.lake.footers import Footers
-from v6cli.lake.table_files import check_log, data_files, schema_of
+from v6cli.lake.table_files import Vanished, check_deletion_vectors, check_log, data_files, schema_of
 from v6cli.lake.tables import open_table
 
 
@@ -35,8 +35,12 @@ def open_and_count(lake: Path, name: str) -> Found:
         schema, version = schema_of(table), table.version()
     except (DeltaError, OSError, ValueError) as error:
         raise LakeUnreadable(f"the lake's table {name} cannot be read: {first_line(error)}") from error
-    del table
     check_log(lake / name, version)
+    try:
+        check_deletion_vectors(table, lake / name)
+    except (Vanished, OSError) as error:
+        raise LakeUnreadable(f"the log of the lake's table {name} cannot be read: {first_line(error)}") from error
+    del table
     footers = Footers()
     counted = sum(footers.rows(f"{lake}/{name}/{path}", size) for path, size in files)
     if said is not None and said != counted:

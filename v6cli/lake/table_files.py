@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from v6cli.lake.durability import LOG
-from v6cli.lake.errors import LakeUnreadable
+from v6cli.lake.errors import LakeUnreadable, first_line
 
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10}))?\.parquet")
@@ -70,6 +70,41 @@ def data_files(table: Any) -> tuple[list[tuple[str, int]], int | None]:
     rows = actions.column("num_records").to_pylist() if "num_records" in columns else [None]
     files = sorted(zip(paths, actions.column("size_bytes").to_pylist(), strict=True))
     return files, None if None in rows else sum(rows)
+
+
+def check_deletion_vectors(table: Any, folder: Path) -> None:
+    """Raise LakeUnreadable for an open table that has rows which a file of their own says are deleted: the list of its files does not name
+    that one, and counts the rows. v6 writes none. The log alone is read: the file may be said to lie anywhere. Raises Vanished, OSError.
+    """
+    import duckdb
+
+    if "deletionVectors" not in (table.protocol().reader_features or ()):
+        return
+    log = folder / LOG
+    having: set[str] = set()
+    for name in log_files(log, table.version()):
+        try:
+            having = _with_deletion_vectors(log / name, having)
+        except (duckdb.Error, ValueError, KeyError, TypeError) as error:
+            raise LakeUnreadable(f"{log / name} cannot be read: {first_line(error)}") from error
+    if having:
+        raise LakeUnreadable(f"its rows are deleted by deletion vectors, which v6 cannot copy: {len(having)} of its files have one")
+
+
+def _with_deletion_vectors(path: Path, before: set[str]) -> set[str]:
+    """The data files with deletion vectors after this file of the log."""
+    import duckdb
+
+    if path.suffix == ".parquet":
+        try:
+            found = duckdb.execute("SELECT add.path FROM read_parquet(?) WHERE add.deletionVector IS NOT NULL", [str(path)]).fetchall()
+        except duckdb.BinderException:  # its writer knew of none
+            found = []
+        return before | {one for (one,) in found}
+    actions = [json.loads(line) for line in path.read_bytes().splitlines()]
+    removed = {action["remove"]["path"] for action in actions if "remove" in action}
+    added = [action["add"] for action in actions if "add" in action]
+    return before - removed - {one["path"] for one in added} | {one["path"] for one in added if one.get("deletionVector")}
 
 
 def schema_of(table: Any) -> dict[str, Any]:
