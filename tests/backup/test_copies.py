@@ -200,6 +200,23 @@ def test_a_damaged_backup_is_not_copied(home: Home, tmp_path: Path) -> None:
         carry(home, Backups(remote=str(tmp_path / "nas")))
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_copy_by_the_same_name_of_another_home_is_none_of_this_one(home: Home, own: Backups, key, encrypted: bool) -> None:
+    """A schedule backs both up at the same second."""
+    if encrypted:
+        own = Backups(remote=own.remote, recipient=key[0])
+    first, second = back_up(home), back_up(home)
+    theirs = second.path.read_bytes()
+    second.path.unlink()
+    shutil.copy(first.path, second.path)
+    second.path.with_name(f"{second.path.name}.sha256").write_text(f"{first.sha256}  {second.path.name}\n")
+    assert carry(home, own) == [second.path.name, first.path.name]
+    second.path.write_bytes(theirs)
+    second.path.with_name(f"{second.path.name}.sha256").write_text(f"{second.sha256}  {second.path.name}\n")
+    with pytest.raises(BadConfiguration, match="of another home"):
+        carry(home, own)
+
+
 def test_only_its_key_opens_an_encrypted_copy(home: Home, tmp_path: Path, key, monkeypatch) -> None:
     import pyrage
 

@@ -37,8 +37,10 @@ def carry(home: Home, own: Backups, report: Report) -> Carried:
         with _alone(home):
             place = copies(own)
             there = {one.archive: one for one in place.found() if one.whole}
-            for fate in retention.fates(catalogue.backups(home), own.keep, clock.now()):
+            for number, fate in enumerate(retention.fates(catalogue.backups(home), own.keep, clock.now())):
                 archive = fate.kept.path
+                if archive.name in there and not number:  # the others were asked about when they were the newest
+                    place.check_same(archive)
                 if archive.name not in there and not fate.goes:
                     report(Note(f"copying {archive.name} to {own.remote}"))
                     place.send(archive, report)

@@ -24,7 +24,7 @@ from v6cli.backup import encryption, place, retention, scratch
 from v6cli.backup.catalogue import RECORD_SUFFIX, Kept, Record
 from v6cli.backup.create import SUM_SUFFIX
 from v6cli.backup.retention import Fate
-from v6cli.errors import BadInput, CannotWrite, Unavailable
+from v6cli.errors import BadConfiguration, BadInput, CannotWrite, Unavailable
 from v6cli.events import Note, Progress, Report
 from v6cli.files import FILE_MODE
 from v6cli.results import bytes_text
@@ -97,6 +97,19 @@ class Copies:
                     self._send(archive.name, file, sha256, report)
         except OSError as error:
             raise CannotWrite(f"{archive.name} cannot be copied: {error.filename or archive.parent}: {error.strerror}") from error
+
+    def check_same(self, archive: Path) -> None:
+        """The copy of this name is of this backup, and of none that another home made at the same second. Raises BadConfiguration, Unavailable."""
+        try:
+            here, there = archive.with_name(archive.name + SUM_SUFFIX).read_bytes(), self._text(archive.name + SUM_SUFFIX)
+        except OSError:  # without a sum beside it nothing can be told
+            return
+        ours, theirs = _SUM.match(here), _SUM.match(there)
+        if ours and theirs and ours[1] != theirs[1]:
+            raise BadConfiguration(
+                f"{self.where} has another backup by the name {archive.name}: of another home, which keeps its copies there, too",
+                next_step="v6 config set backup.remote s3://BUCKET/PREFIX, one of its own for each home",
+            )
 
     def mark_verified(self, archive: str) -> None:
         """Say of a copy that its backup was opened and found whole. Raises Unavailable."""
