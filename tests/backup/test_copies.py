@@ -276,6 +276,18 @@ def test_copies_are_pruned_as_backups_are_and_the_newest_verified_stays(home: Ho
     assert place.at(own.remote).sizes().keys() >= {made.path.name, made.path.name + ".sha256", old[1].name, old[1].name + ".sha256"}
 
 
+def test_a_copy_whose_name_is_no_moment_is_not_pruned(home: Home, own: Backups) -> None:
+    made = back_up(home)
+    carry(home, own)
+    odd = made.path.with_name("backup_20261399_999999.tar.gz")
+    made.path.rename(odd)
+    odd.with_name(f"{odd.name}.sha256").write_text(f"{made.sha256}  {odd.name}\n")
+    copies.Copies(own.remote, own).send(odd, events.ignore)
+    odd.unlink()
+    done, error = carrying.prune(home, own, 30.0, dry_run=False)
+    assert error is None and {one.kept.path.name: one.goes for one in done} == {odd.name: False, made.path.name: False}
+
+
 def test_that_a_backup_was_verified_is_known_there(home: Home, own: Backups) -> None:
     made = back_up(home)
     carry(home, own)

@@ -68,9 +68,13 @@ def prune(home: Home, keep: float, *, dry_run: bool) -> list[Fate]:
 
 
 def age_of(kept: Kept, now: datetime) -> float:
-    """How old a backup is, in seconds, by its name; one without a moment in it is as old as its file."""
-    at = catalogue.taken(kept)
-    return (now - at).total_seconds() if at else now.timestamp() - kept.path.stat().st_mtime
+    """How old a backup is, in seconds, by its name; one without a moment in it is as old as its file, a copy elsewhere as good as new."""
+    if at := catalogue.taken(kept):
+        return (now - at).total_seconds()
+    try:
+        return now.timestamp() - kept.path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def gaps(backups: Sequence[Kept], now: datetime) -> list[date]:

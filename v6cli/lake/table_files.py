@@ -76,10 +76,10 @@ def check_deletion_vectors(table: Any, folder: Path) -> None:
     """Raise LakeUnreadable for an open table that has rows which a file of their own says are deleted: the list of its files does not name
     that one, and counts the rows. v6 writes none. The log alone is read: the file may be said to lie anywhere. Raises Vanished, OSError.
     """
-    import duckdb
-
     if "deletionVectors" not in (table.protocol().reader_features or ()):
         return
+    import duckdb
+
     log = folder / LOG
     having: set[str] = set()
     for name in log_files(log, table.version()):
