@@ -21,6 +21,7 @@ from v6cli.permits import Permit
 from v6cli.runbook import halt
 from v6cli.simulator.orders import Order
 from v6cli.simulator.server import Gateway
+from v6cli.simulator.ticket import Ticket
 from v6cli.simulator.world import Process
 from v6cli.state import intents
 from v6cli.state.database import State
@@ -48,14 +49,15 @@ class Books:
         self._standing: dict[str, TradingState] = {}
         self._names: dict[str, tuple[int, int]] = {}  # client id and order id under which an orderRef was written
         self._about: tuple[Client, Any] | None = None
-        self._in_doubt: dict[str, None] = {}  # modified while the link was lost, of which the client had not been told
+        self._in_doubt: dict[str, None] = {}  # references of orders whose change came while the link was lost
         self._moved: list[tuple[datetime, int, float]] = []  # by others than v6
         self._looked: dict[int, datetime] = {}
         self._over: Counter[tuple[str, int]] = Counter()
         gateway.watch = self._judge_alive
-        self._add, self._trade = gateway.book.add, gateway.account.trade
+        self._add, self._trade, self._arrive = gateway.book.add, gateway.account.trade, gateway.uplink.place
         gateway.book.add = self._came  # type: ignore[method-assign]
         gateway.account.trade = self._traded  # type: ignore[method-assign]
+        gateway.uplink.place = self._arrived  # type: ignore[method-assign]
 
     def close(self) -> None:
         """Let the state file go."""
@@ -158,10 +160,9 @@ class Books:
         self._judge_halts(ref, bool(closing), self.permits.get(run))
 
     def _judge_modification(self, client: Client, ref: str) -> None:
-        """A modification that is written while the link is lost may become a second order."""
+        """No modification is written while the link is known to be lost."""
         if self._gateway.uplink.lost:
             told = [meaning.kind for _, meaning, _ in client.messages if meaning.kind in {"lost", "restored"}]
-            self._in_doubt[ref] = None
             if told and told[-1] == "lost":
                 self._note(f"{ref} was modified over a link that was known to be lost")
 
@@ -171,6 +172,13 @@ class Books:
                 self._note(f"{ref}, {'closing' if closing else 'opening'}, left after {state.value}")
 
     # What the gateway has.
+
+    def _arrived(self, ticket: Ticket, now: datetime) -> None:
+        """A modification that comes while the link is lost may become a second order: it may have been under way by then."""
+        old = self._gateway.book.working(ticket.client_id, ticket.order_id)
+        if old is not None and self._gateway.uplink.lost:
+            self._in_doubt[old.order_ref] = None
+        self._arrive(ticket, now)
 
     def _came(self, order: Order) -> None:
         self._add(order)
