@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from math import isnan
 from typing import Any, TypeVar
 
 import click
@@ -16,6 +17,17 @@ from click.core import ParameterSource
 from v6cli.app import FORMATS, App
 
 R = TypeVar("R")
+
+
+class Range(click.FloatRange):
+    """As click's own, which takes nan for a number within every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number. Raises UsageError."""
+        found = super().convert(value, param, ctx)
+        if isnan(found):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return found
 
 
 def _keep(ctx: click.Context, parameter: click.Parameter, value: object) -> None:

@@ -11,7 +11,7 @@ from v6cli.backup import carrying, render, retention
 
 @options.command()
 @click.option(
-    "--keep", type=click.FloatRange(min=0, min_open=True), metavar="DAYS", help="Keep those of so many days.  [default: backup.keep]"
+    "--keep", type=options.Range(min=0, min_open=True), metavar="DAYS", help="Keep those of so many days.  [default: backup.keep]"
 )
 @options.changes()
 def command(app: App, keep: float | None, dry_run: bool) -> None:

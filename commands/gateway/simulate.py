@@ -17,7 +17,7 @@ from v6cli.simulator import control, daemon, scenario
 @click.option("--port", type=click.IntRange(0, 65535), help="Port on loopback; 0 takes a free one.")
 @click.option("--control", "socket", metavar="PATH", type=click.Path(path_type=Path), help="Where v6 gateway fault reaches it.")
 @click.option("--state", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Where its account outlives it.")
-@click.option("--rate", type=click.FloatRange(0, 1440), help="Seconds that pass in one: 390 is a trading day in a minute, 0 none.")
+@click.option("--rate", type=options.Range(0, 1440), help="Seconds that pass in one: 390 is a trading day in a minute, 0 none.")
 @click.option("--at", "begins", metavar="TIME", help="What time it is when the gateway starts, New York's or with an offset.")
 def command(
     app: App, name: str | None, port: int | None, socket: Path | None, state: Path | None, rate: float | None, begins: str | None

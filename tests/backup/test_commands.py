@@ -117,6 +117,11 @@ def test_what_is_old_goes_and_the_newest_verified_one_never() -> None:
     assert gone(kept(1), kept(31), kept(40), keep=float("nan")) == [], "typed by a script, it is above 0 for click"
 
 
+def test_days_to_keep_are_a_number(v6, home: Home) -> None:
+    done = v6("--home", home, "backup", "prune", "--keep", "nan", check=64)
+    assert "'nan' is not a number" in done.stderr and done.stdout == ""
+
+
 def test_pruning_removes_all_of_a_backup_and_what_lies_there_without_one(home: Home) -> None:
     first, second = back_up(home), back_up(home)
     catalogue.record_all(home, [verify.verify(first.path, home.backups, events.ignore)])

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import math
 import os
 import signal
 import subprocess
@@ -14,10 +13,10 @@ import numpy as np
 import pytest
 
 from v6cli import clock
-from v6cli.errors import BadConfiguration, BadInput, UsageError
+from v6cli.errors import BadConfiguration, BadInput
 from v6cli.simulator import daemon
 from v6cli.simulator import scenario as scenarios
-from v6cli.simulator.listings import LISTINGS, listed, option, option_of_id
+from v6cli.simulator.listings import LISTINGS, YEARS, listed, option, option_of_id
 from v6cli.simulator.scenario import Scenario
 from v6cli.simulator.server import Gateway
 
@@ -311,10 +310,9 @@ def test_a_gateway_does_not_begin_where_options_have_no_ids(moment):
 
 
 def test_the_options_of_the_last_year_keep_their_ids():
-    expiry = date(max(daemon.YEARS) + 1, 12, 31)
+    expiry = date(max(YEARS) + 1, 12, 31)
     assert option_of_id(option("SPY", expiry, 650.0, "P").con_id).expiry == expiry
 
 
-def test_a_rate_is_a_number():
-    with pytest.raises(UsageError):
-        daemon.run_clock(math.nan, None, None)
+def test_a_rate_is_a_number(v6):
+    assert "--rate" in v6("gateway", "simulate", "--rate", "nan", "--port", "0", check=64).stderr

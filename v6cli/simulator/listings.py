@@ -15,6 +15,8 @@ from msgspec import Struct
 from v6cli.models import Contract
 
 _FIRST_DAY = date(2020, 1, 1)
+#: In which a gateway can begin: an option's id has room for the expiries of these, and of those that are listed in the last one.
+YEARS = range(_FIRST_DAY.year, 2041)
 _SPREAD = 1_580_030_169  # odd, so multiplying by it modulo 2**31 can be undone
 _UNSPREAD = pow(_SPREAD, -1, 1 << 31)
 
