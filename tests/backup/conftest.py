@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -50,6 +52,19 @@ def foreign(folder: Path, values: list[int], *, mode: str = "append") -> None:
     kinds = Array([("call %", "put/é")[value % 2] for value in values], DataType.utf8())
     table = Table.from_arrays([Array(values, DataType.int64()), kinds], names=["x", "kind"])
     write_deltalake(str(folder), table, mode=mode, partition_by=["kind"])
+
+
+def no_file_to_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk gives no data file of one table any more."""
+    bad = {path.stat().st_ino for path in (home.lake / "executions").rglob("*.parquet")}
+    really_read = os.read
+
+    def read(descriptor: int, size: int) -> bytes:
+        if os.fstat(descriptor).st_ino in bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return really_read(descriptor, size)
+
+    monkeypatch.setattr(os, "read", read)
 
 
 def back_up(home: Home, **how) -> Backup:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 import signal
 import stat
@@ -26,7 +24,7 @@ from v6cli.lake.writer import Writer
 from v6cli.latch import TradingState
 
 from ..lake.writing import picture
-from .conftest import back_up, everything, foreign
+from .conftest import back_up, everything, foreign, no_file_to_read
 
 
 def taken_out(backup: create.Backup, into: Path) -> Home:
@@ -354,16 +352,8 @@ def test_a_disk_that_fills_says_how_much_room_it_takes_and_keeps_nothing(home: H
 
 
 def test_a_file_that_the_disk_does_not_give_costs_its_table_and_no_more(home: Home, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = {path.stat().st_ino for path in (home.lake / "executions").rglob("*.parquet")}
-    really_read = os.read
-
-    def read(descriptor: int, size: int) -> bytes:
-        if os.fstat(descriptor).st_ino in bad:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return really_read(descriptor, size)
-
     with monkeypatch.context() as failing:
-        failing.setattr(os, "read", read)
+        no_file_to_read(home, failing)
         backup = back_up(home)
     assert [(one.what, "Input/output error" in one.why) for one in backup.manifest.lost] == [("data/lake/executions", True)]
     with pytest.raises(Unavailable, match="lacks data/lake/executions"):

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from v6cli.state import intents, journal
 from v6cli.state.database import open_state
 
 from ..lake.conftest import fill
-from .conftest import MakeBackup, back_up, everything, foreign
+from .conftest import MakeBackup, back_up, everything, foreign, no_file_to_read
 
 __all__ = ["MakeBackup"]
 
@@ -616,6 +616,14 @@ def test_the_earlier_lake_comes_back_whatever_became_of_the_numbers_of_disk_and_
     assert rows(home.lake) == now
 
 
+def is_killed_at_the_exchange(home: Home, archive: Path, monkeypatch: pytest.MonkeyPatch, killed: Callable[[Path, Path], None]) -> None:
+    with monkeypatch.context() as killing:
+        killing.setattr(exchange, "check_place", lambda *_: None)
+        killing.setattr(exchange, "exchange", killed)
+        with pytest.raises(Killed):
+            run(home, Wish(archive))
+
+
 def test_lakes_are_not_exchanged_twice_where_the_disk_has_another_number_since(later, monkeypatch: pytest.MonkeyPatch) -> None:
     home, archive, then, _ = later
     really_exchange = exchange.exchange
@@ -624,11 +632,7 @@ def test_lakes_are_not_exchanged_twice_where_the_disk_has_another_number_since(l
         really_exchange(one, other)
         raise Killed
 
-    with monkeypatch.context() as killing:
-        killing.setattr(exchange, "check_place", lambda *_: None)
-        killing.setattr(exchange, "exchange", killed)
-        with pytest.raises(Killed):
-            run(home, Wish(archive))
+    is_killed_at_the_exchange(home, archive, monkeypatch, killed)
     renumber_the_disk(home, restore_asked.last(home, "continue"))
     with restoring(home) as it:
         it.carry_out(restore_asked.last(home, "continue"))
@@ -637,11 +641,11 @@ def test_lakes_are_not_exchanged_twice_where_the_disk_has_another_number_since(l
 
 def test_which_lake_is_which_is_never_guessed(later, monkeypatch: pytest.MonkeyPatch) -> None:
     home, archive, _, now = later
-    with monkeypatch.context() as killing:
-        killing.setattr(exchange, "check_place", lambda *_: None)
-        killing.setattr(exchange, "exchange", lambda *_: (_ for _ in ()).throw(Killed()))
-        with pytest.raises(Killed):
-            run(home, Wish(archive))
+
+    def killed(_one: Path, _other: Path) -> None:
+        raise Killed
+
+    is_killed_at_the_exchange(home, archive, monkeypatch, killed)
     copy_to_another_disk(home, own := restore_asked.last(home, "rollback"))
     with restoring(home) as it, pytest.raises(BadConfiguration, match="cannot be told"):
         it.roll_back(own)
@@ -753,18 +757,6 @@ def no_folder_to_list(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
         return really_scan(path)
 
     monkeypatch.setattr(os, "scandir", scan)
-
-
-def no_file_to_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = {path.stat().st_ino for path in (home.lake / "executions").rglob("*.parquet")}
-    really_read = os.read
-
-    def read(descriptor: int, size: int) -> bytes:
-        if os.fstat(descriptor).st_ino in bad:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return really_read(descriptor, size)
-
-    monkeypatch.setattr(os, "read", read)
 
 
 @pytest.mark.parametrize("breaks", [no_folder_to_list, no_file_to_read])
