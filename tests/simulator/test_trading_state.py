@@ -119,7 +119,7 @@ def test_the_state_that_a_command_line_names_outlives_a_kill_and_serves_one_gate
     with simulating(state) as port:
         assert asyncio.run(look(port)) == [(perm_id, "kept")]
     refused = v6("gateway", "simulate", "--port", "0", "--state", state / "below.json", check=74)
-    assert f"{state} is in the way" in refused.stderr
+    assert f"{state} is in the way" in refused.stderr and f"ls -ld {state}" in refused.stderr, "the next step is where the state is to be"
     state.write_bytes(b"[1, 2")
     assert f"move {state} aside" in v6("gateway", "simulate", "--port", "0", "--state", state, check=78).stderr
 

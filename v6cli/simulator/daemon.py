@@ -9,8 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from v6cli import clock, control, locks
-from v6cli.errors import BadInput, Refused, ServiceUnavailable, UsageError
+from v6cli.errors import BadInput, CannotWrite, Refused, ServiceUnavailable, UsageError
 from v6cli.events import Note, Report
+from v6cli.files import way_out
 from v6cli.home import Home
 from v6cli.simulator.control import verbs
 from v6cli.simulator.listings import YEARS
@@ -49,10 +50,7 @@ async def serve(scenario: Scenario, port: int, socket: Path | None, state: Path 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as opened:
-        if state is not None:
-            opened.enter_context(_kept_to_itself(state))
-        gateway = Gateway(scenario, state=state)
-        gateway.write_state()  # who wants it kept learns at once where it cannot be
+        gateway = Gateway(scenario) if state is None else _kept(scenario, state, opened)
         if socket is not None:
             await opened.enter_async_context(await control.serve(socket, verbs(gateway)))
         try:
@@ -65,6 +63,17 @@ async def serve(scenario: Scenario, port: int, socket: Path | None, state: Path 
         title = f": {scenario.title}" if scenario.title else ""
         report(Note(f"simulated gateway at 127.0.0.1:{bound}, account {scenario.account.id}{title}"))
         await stop.wait()
+
+
+def _kept(scenario: Scenario, state: Path, opened: contextlib.AsyncExitStack) -> Gateway:
+    """The gateway whose account outlives it; who wants it kept learns at once where it cannot be. Raises Refused, CannotWrite."""
+    try:
+        opened.enter_context(_kept_to_itself(state))
+        gateway = Gateway(scenario, state=state)
+        gateway.write_state()
+    except CannotWrite as error:  # be it outside of every home
+        raise CannotWrite(error.message, next_step=way_out(state.parent)) from error
+    return gateway
 
 
 def _kept_to_itself(state: Path) -> locks.Held:
