@@ -140,7 +140,8 @@ def look(lake: Path, descriptors: int, *, patience: float = PATIENCE, without: M
     """Every table of the lake, at the versions that the last sync named and others at their latest; up to ``descriptors`` files open.
 
     With ``descriptors`` 0 nothing is kept open: for a look. What cannot be had whole within ``patience`` wall seconds is in
-    ``missing``, as are the tables ``without`` which it must do, each with the reason. Raises LakeUnreadable where the folder itself cannot be read.
+    ``missing``, as are the tables ``without`` which it must do, each with the reason. Raises LakeUnreadable where the folder itself cannot
+    be read.
     """
     deadline = clock.monotonic() + patience
     while True:
