@@ -10,7 +10,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -20,10 +20,11 @@ from v6cli.files import FILE_MODE, private_folder, sync_folder
 from v6cli.home import Home
 from v6cli.state import errors
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 5.0
 
 Parameters = Sequence[Any] | dict[str, Any]
+Migration = str | Callable[[sqlite3.Connection], None]  # a statement, or what no statement can say
 
 
 class State:
@@ -218,11 +219,11 @@ def open_in_memory() -> State:
     return State(path, connection)
 
 
-def migrations() -> list[Sequence[str]]:
-    """The statements that lead from each schema version to the next; each room owns the DDL of its tables."""
+def migrations() -> list[Sequence[Migration]]:
+    """What leads from each schema version to the next; each room owns the DDL of its tables."""
     from v6cli.state import alerts, intents, journal, mirror, runs
 
-    return [(*journal.TABLES, *alerts.TABLES, *runs.TABLES, *mirror.TABLES), intents.TABLES]
+    return [(*journal.TABLES, *alerts.TABLES, *runs.TABLES, *mirror.TABLES), intents.TABLES, mirror.IN_ONE_TEXT]
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
@@ -231,9 +232,9 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         _refuse_newer(connection, path)
-        for number, statements in enumerate(migrations()[_version(connection) :], _version(connection) + 1):
-            for statement in statements:
-                connection.execute(statement)
+        for number, steps in enumerate(migrations()[_version(connection) :], _version(connection) + 1):
+            for step in steps:
+                connection.execute(step) if isinstance(step, str) else step(connection)
             connection.execute(f"PRAGMA user_version = {number:d}")
         connection.execute("COMMIT")
     except BaseException:

@@ -57,11 +57,16 @@ def other_account(recorded: str, pinned: str) -> OtherAccount:
     )
 
 
+def damaged(path: Path, why: str) -> StateCorrupt:
+    """The state file at ``path`` holds what cannot be read."""
+    return StateCorrupt(f"the state file {path} is damaged: {why}", next_step=_way_out_of_damage(path))
+
+
 def translated(error: sqlite3.Error, path: Path, *, writing: bool) -> V6Error | None:
     """The error as v6 says it; None for one that is a bug in v6 (a constraint, a wrong statement)."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in _DAMAGED:
-        return StateCorrupt(f"the state file {path} is damaged: {error}", next_step=_way_out_of_damage(path))
+        return damaged(path, str(error))
     if code not in _REFUSED:
         return None
     if writing or code == sqlite3.SQLITE_READONLY:

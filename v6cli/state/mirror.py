@@ -1,24 +1,27 @@
 """What the sync saw last: positions, greeks and account, replaced as one.
 
-Kept in columns, so that SQL can look at it. Measured with 1,000 positions and their greeks, columns read in 4.0 ms and one
-JSON text a row in 2.0 ms; opening the file included it is under 6 ms, so being able to look wins.
+One JSON text: every look at the present reads the whole of it. Measured with 1,000 positions and their greeks, decoding it takes
+18 million instructions, as columns of a row each they were 49 million, a tenth of ``v6 positions``. SQL still looks into it::
+
+    SELECT json_extract(value, '$.contract.symbol'), json_extract(value, '$.quantity') FROM mirror, json_each(book, '$.positions')
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
-from datetime import date, datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
-from v6cli.models import Account, Contract, Greeks, GreekSource, Position
-from v6cli.state.errors import other_account
+from v6cli.models import Account, Greeks, Position
+from v6cli.state.errors import damaged, other_account
 from v6cli.state.moments import from_text, to_text
 
 if TYPE_CHECKING:
-    from v6cli.state.database import State
+    from v6cli.state.database import Migration, State
 
 TABLES = (
     """
@@ -60,12 +63,6 @@ TABLES = (
     """,
 )
 
-_AMOUNTS = "net_liquidation, cash, buying_power, excess_liquidity, initial_margin, maintenance_margin, gross_position_value, unrealized, realized, daily"
-_CONTRACT = "con_id, symbol, kind, expiry, strike, right, multiplier, currency, exchange, local_symbol, trading_class"
-_HELD = "quantity, average_cost, price, value, unrealized, realized"
-_SOURCES = {source.value: source for source in GreekSource}
-_GREEKS = "con_id, source, at, delta, gamma, theta, vega, implied_volatility, price, underlying_price"
-
 
 class Seen(Struct, frozen=True):
     """Which sync saw what the mirror holds, and when (UTC): enough for its age."""
@@ -77,7 +74,7 @@ class Seen(Struct, frozen=True):
 class Mirror(Struct, frozen=True):
     """All that one sync saw, at ``at`` (UTC). ``greeks`` are by contract id; a contract without any has unknown greeks.
 
-    ``executions`` are the ids of the executions it knew.
+    ``executions`` are the ids of the executions it knew, so that the next one can tell which are new.
     """
 
     run: str
@@ -103,31 +100,27 @@ def write(
     greeks: Iterable[Greeks],
     executions: Iterable[str] = (),
 ) -> None:
-    """Replace everything by what the sync ``run`` saw at ``at``. Readers see the old mirror or the new one. Raises CannotWrite."""
-    with state.transaction():
-        state.write("DELETE FROM mirror")
-        state.write("DELETE FROM mirror_positions")
-        state.write("DELETE FROM mirror_greeks")
-        state.write("DELETE FROM mirror_executions")
-        state.write(
-            f"INSERT INTO mirror (only, run, at, account, currency, account_at, {_AMOUNTS}) VALUES (1, {_marks(15)})",  # noqa: S608
-            (run, to_text(at), account.account, account.currency, to_text(account.at), *_amounts(account)),
-        )
-        state.write_many(
-            f"INSERT INTO mirror_positions (place, account, {_CONTRACT}, {_HELD}) VALUES ({_marks(19)})",  # noqa: S608
-            [(place, *_position_columns(position)) for place, position in enumerate(positions)],
-        )
-        state.write_many(f"INSERT INTO mirror_greeks ({_GREEKS}) VALUES ({_marks(10)})", [_greeks_columns(found) for found in greeks])  # noqa: S608
-        state.write_many("INSERT OR IGNORE INTO mirror_executions (exec_id) VALUES (?)", [(exec_id,) for exec_id in executions])
+    """Replace everything by what the sync ``run`` saw at ``at``. Readers see the old mirror or the new one.
+
+    Raises CannotWrite, and ValueError for a book that could not be read again: a quantity that is no number, a contract held twice.
+    """
+    book = Mirror(run, at, account, list(positions), {one.con_id: one for one in greeks}, frozenset(executions))
+    if len({(held.account, held.contract.con_id) for held in book.positions}) < len(book.positions):
+        raise ValueError(f"the sync {run} holds a contract twice")
+    text = msgspec.json.encode(book).decode()
+    msgspec.json.decode(text, type=Mirror)
+    state.write("INSERT OR REPLACE INTO mirror (only, run, at, book) VALUES (1, ?, ?, ?)", (run, to_text(at), text))
 
 
 def read(state: State) -> Mirror | None:
-    """What one sync saw, whole; None before the first sync."""
-    with state.snapshot():
-        seen_last, seen_account = seen(state), account(state)
-        if seen_last is None or seen_account is None:
-            return None
-        return Mirror(seen_last.run, seen_last.at, seen_account, positions(state), greeks(state), executions(state))
+    """What one sync saw, whole; None before the first sync. Raises StateCorrupt where it cannot be understood."""
+    found = state.row("SELECT book FROM mirror")
+    if found is None:
+        return None
+    try:
+        return msgspec.json.decode(found[0], type=Mirror)
+    except msgspec.DecodeError as error:
+        raise damaged(state.path, f"what the last sync saw cannot be read: {error}") from error
 
 
 def seen(state: State) -> Seen | None:
@@ -136,88 +129,40 @@ def seen(state: State) -> Seen | None:
     return Seen(found[0], from_text(found[1])) if found else None
 
 
-def account(state: State) -> Account | None:
-    """The account as the sync saw it; None before the first."""
-    found = state.row(f"SELECT account, currency, account_at, {_AMOUNTS} FROM mirror")  # noqa: S608
-    return Account(found[0], found[1], from_text(found[2]), *found[3:]) if found else None
-
-
-def positions(state: State) -> list[Position]:
-    """The positions as the sync saw them, in the order in which it wrote them."""
-    found = state.rows(f"SELECT account, {_HELD}, {_CONTRACT} FROM mirror_positions ORDER BY place")  # noqa: S608
-    return [_position(row) for row in found]
-
-
-def greeks(state: State) -> dict[int, Greeks]:
-    """The greeks as the sync saw them, by contract id."""
-    found = state.rows(f"SELECT {_GREEKS} FROM mirror_greeks ORDER BY con_id")  # noqa: S608
-    return {con_id: Greeks(con_id, _SOURCES[source], _moment(at), *values) for con_id, source, at, *values in found}
-
-
-def executions(state: State) -> frozenset[str]:
-    """The ids of the executions that the sync knew."""
-    return frozenset(exec_id for (exec_id,) in state.rows("SELECT exec_id FROM mirror_executions"))
-
-
 def symbols(state: State) -> list[str]:
     """The symbols held, in order."""
-    return [symbol for (symbol,) in state.rows("SELECT DISTINCT symbol FROM mirror_positions ORDER BY symbol")]
+    book = read(state)
+    return sorted({held.contract.symbol for held in book.positions}) if book else []
 
 
-_day = lru_cache(maxsize=256)(date.fromisoformat)
-_moment = lru_cache(maxsize=256)(datetime.fromisoformat)  # a book has few expiries, and few moments at which greeks were true
+def fold(connection: sqlite3.Connection) -> None:
+    """Carry the columns of schema 2 over into the one text of schema 3: the next sync compares with what the last one saw."""
+    cursor = connection.cursor()
+    cursor.row_factory = lambda rows, row: dict(zip((column[0] for column in rows.description), row, strict=True))
+    for last in cursor.execute("SELECT * FROM mirror_columns").fetchall():
+        held = cursor.execute("SELECT * FROM mirror_positions ORDER BY place").fetchall()
+        known = cursor.execute("SELECT * FROM mirror_greeks ORDER BY con_id").fetchall()
+        book = {
+            **last,
+            "account": {**last, "at": last["account_at"]},
+            "positions": [{**row, "contract": row} for row in held],
+            "greeks": {row["con_id"]: row for row in known},
+            "executions": [exec_id for (exec_id,) in connection.execute("SELECT exec_id FROM mirror_executions")],
+        }
+        text = msgspec.json.encode(msgspec.convert(book, Mirror)).decode()
+        connection.execute("INSERT INTO mirror (only, run, at, book) VALUES (1, ?, ?, ?)", (last["run"], last["at"], text))
 
 
-def _position(row: Any) -> Position:
-    holder, quantity, average_cost, price, value, unrealized, realized, con_id, symbol, kind, expiry, *rest = row
-    contract = Contract(con_id, symbol, kind, _day(expiry) if expiry else None, *rest)
-    return Position(holder, contract, quantity, average_cost, price, value, unrealized, realized)
-
-
-def _position_columns(position: Position) -> tuple[Any, ...]:
-    contract = position.contract
-    return (
-        position.account,
-        contract.con_id,
-        contract.symbol,
-        contract.kind,
-        contract.expiry.isoformat() if contract.expiry else None,
-        contract.strike,
-        contract.right,
-        contract.multiplier,
-        contract.currency,
-        contract.exchange,
-        contract.local_symbol,
-        contract.trading_class,
-        position.quantity,
-        position.average_cost,
-        position.price,
-        position.value,
-        position.unrealized,
-        position.realized,
-    )
-
-
-def _greeks_columns(found: Greeks) -> tuple[Any, ...]:
-    values = (found.delta, found.gamma, found.theta, found.vega, found.implied_volatility, found.price, found.underlying_price)
-    return (found.con_id, found.source.value, to_text(found.at), *values)
-
-
-def _amounts(account: Account) -> tuple[float | None, ...]:
-    """The amounts in the order of ``_AMOUNTS``."""
-    return (
-        account.net_liquidation,
-        account.cash,
-        account.buying_power,
-        account.excess_liquidity,
-        account.initial_margin,
-        account.maintenance_margin,
-        account.gross_position_value,
-        account.unrealized,
-        account.realized,
-        account.daily,
-    )
-
-
-def _marks(count: int) -> str:
-    return ", ".join("?" * count)
+IN_ONE_TEXT: tuple[Migration, ...] = (
+    "ALTER TABLE mirror RENAME TO mirror_columns",
+    """
+    CREATE TABLE mirror (             -- one row, or none before the first sync
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        run TEXT NOT NULL,            -- the sync that saw all of this
+        at TEXT NOT NULL,             -- UTC, when it saw it
+        book TEXT NOT NULL            -- JSON: all that it saw
+    ) STRICT
+    """,
+    fold,
+    *(f"DROP TABLE {table}" for table in ("mirror_columns", "mirror_positions", "mirror_greeks", "mirror_executions")),
+)
