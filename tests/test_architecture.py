@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 GROUND = [
-    {"errors", "models"},
+    {"errors", "models", "threads"},
     {"clock"},
     {"home", "files", "secrets", "results", "pricing", "events", "resets"},
     {"settings_sense"},

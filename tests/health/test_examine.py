@@ -205,8 +205,8 @@ def test_a_part_that_hangs_holds_up_nothing_and_nobody(folder: Path) -> None:
     """In a process of its own: what hangs must not keep that from ending."""
     program = """
 import asyncio, time
-from v6cli.health.gather import aside
 from v6cli.procedure import Finding, Status, look
+from v6cli.threads import aside
 
 def hangs():
     time.sleep(60)

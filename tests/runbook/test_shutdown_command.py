@@ -195,6 +195,20 @@ def test_other_homes_that_cannot_be_looked_for_are_unknown_and_stop_nothing(demo
     assert told == ["whether other homes of this machine trade is UNKNOWN: /proc is closed"]
 
 
+def test_a_look_for_other_homes_that_hangs_does_not_hold_up_the_end_of_a_halt(demo_home: Home) -> None:
+    program = f"""
+import time
+from v6cli.main import main
+from v6cli.services import processes
+
+processes.find = lambda pattern: time.sleep(3600)
+main(["--home", {str(demo_home)!r}, "halt"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "whether other homes of this machine trade is UNKNOWN: no answer within" in done.stderr, done.stderr
+    assert latch.read(demo_home).state is TradingState.HALTED
+
+
 def test_an_archive_that_cannot_be_written_leaves_no_half(demo_home: Home) -> None:
     (demo_home.logs / "x.tar.gz").mkdir(parents=True)
     with pytest.raises(CannotWrite, match="cannot be archived"):

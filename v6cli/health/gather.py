@@ -6,9 +6,7 @@ Nothing here judges and nothing here hides: what could not be looked up is kept 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
@@ -32,6 +30,7 @@ from v6cli.state import alerts, mirror
 from v6cli.state.alerts import RaisedAlert
 from v6cli.state.database import open_read_only
 from v6cli.state.mirror import Mirror
+from v6cli.threads import aside
 
 T = TypeVar("T")
 Open = Callable[[], AbstractAsyncContextManager[Connection]]
@@ -137,30 +136,6 @@ class Facts:
         names = [state.name for state in self._backend.status(())]
         files = [path for name in names for path in self._backend.log_files(name)]
         return logs.summarise(logs.read(files, since=since, level="error"))
-
-
-async def aside(look: Callable[..., T], *arguments: Any) -> T:
-    """``look`` in a thread of its own. One that hangs, on a dead disk or a silent supervisor, holds up neither the other looks
-    nor the end of this process, as a thread of the loop's own pool would.
-    """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
-
-    def tell(settle: Callable[[Any], None], outcome: object) -> None:
-        if not answer.done():
-            settle(outcome)
-
-    def work() -> None:
-        told: tuple[Callable[[Any], None], object]
-        try:
-            told = (answer.set_result, look(*arguments))
-        except Exception as error:  # noqa: BLE001  raised again where it is awaited
-            told = (answer.set_exception, error)
-        with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever asked
-            loop.call_soon_threadsafe(tell, *told)
-
-    threading.Thread(target=work, daemon=True).start()
-    return await answer
 
 
 def _heard(found: asyncio.Future[Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from v6cli import clock, latch
 from v6cli.home import INSTALLED, Home, is_home
 from v6cli.latch import TradingState
 from v6cli.services import processes
+from v6cli.threads import aside
 
 UNITS = (Path("/etc/systemd/system"), Path.home() / ".config/systemd/user")
 _SUPERVISOR = re.compile(r"supervisor\.supervisord -c (?P<home>.+)/run/supervisord\.conf$")
@@ -49,7 +49,7 @@ async def look(own: Home, within: float) -> list[str]:
     """Each of them in a line, or in one that they are unknown; within so many wall seconds. Nothing that goes wrong here is raised."""
     try:
         async with clock.timeout(within):
-            return [str(one) for one in await asyncio.to_thread(find, own)]
+            return [str(one) for one in await aside(find, own)]
     except TimeoutError:
         why = f"no answer within {within:g} s"
     except Exception as error:  # noqa: BLE001  whatever it is, what was done in this home stands

@@ -27,6 +27,7 @@ from v6cli.runbook.emergency_orders import Sweep
 from v6cli.runbook.emergency_record import Keeper
 from v6cli.runbook.shutdown_positions import Remainder
 from v6cli.runbook.shutdown_wish import Wish
+from v6cli.threads import aside
 
 if TYPE_CHECKING:
     from v6cli.services.backend import Backend
@@ -196,13 +197,13 @@ class Shutdown:
 
     async def _stop_trading(self) -> list[Finding]:
         """End every sender, and see that nothing is left in the gate."""
-        ended = await asyncio.to_thread(senders.silence, self.home, self._rooms.services())
+        ended = await aside(senders.silence, self.home, self._rooms.services())
         self._senders_left = bool(ended.left)
         evidence: dict[str, object] = {"found": [run.what for run in ended.found], "left": [run.what for run in ended.left]}
         if ended.left:
             next_step = "end " + ", ".join(f"pid {run.pid}" for run in ended.left)
             return [Finding("trading", Status.UNHEALTHY, senders.said(ended), advice=next_step, evidence=evidence)]
-        kept = await asyncio.to_thread(self._in_the_gate)
+        kept = await aside(self._in_the_gate)
         if kept:
             text = f"{senders.said(ended)}; but {halt.keeps(kept)}"
             return [Finding("trading", Status.UNKNOWN, text, advice="end that process", evidence=evidence)]
@@ -242,7 +243,7 @@ class Shutdown:
         return [service.name for service in SERVICES if service.name in wanted]
 
     async def _stop_services(self) -> list[Finding]:
-        return [await asyncio.to_thread(self._stop_one, name) for name in self._to_stop()]
+        return [await aside(self._stop_one, name) for name in self._to_stop()]
 
     def _stop_one(self, name: str) -> Finding:
         try:
@@ -255,7 +256,7 @@ class Shutdown:
         return await self._remainder.look(self._connect, nothing_works=self._nothing_works)
 
     async def _mend_state(self) -> list[Finding]:
-        return [await asyncio.to_thread(self._renew_state)]
+        return [await aside(self._renew_state)]
 
     def _renew_state(self) -> Finding:
         """A damaged state file is moved aside and begun anew, once nobody has it open."""
@@ -285,13 +286,13 @@ class Shutdown:
         archive = self.home.logs / f"{self.keeper.stem}.tar.gz"
         files = emergency_logs.sources(self.home, self._rooms.services(), [service.name for service in SERVICES])
         try:
-            text = await asyncio.to_thread(emergency_logs.collect, files, archive)
+            text = await aside(emergency_logs.collect, files, archive)
         except CannotWrite as error:
             return [Finding("written", Status.DEGRADED, error.message, advice=error.next_step or "")]
         return [Finding("logs", Status.OK, text)]
 
     async def _name_other_homes(self) -> list[Finding]:
-        found = await asyncio.to_thread(other_homes.find, self.home)
+        found = await aside(other_homes.find, self.home)
         self._notes += [str(one) for one in found]
         text = f"{count(len(found), 'other home')} on this machine, untouched" if found else "no other home on this machine"
         return [Finding("homes", Status.OK, text, evidence={str(one.home): one.state.value for one in found})]

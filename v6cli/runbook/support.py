@@ -22,7 +22,7 @@ from v6cli.errors import BadConfiguration, CannotWrite, Unavailable, UsageError,
 from v6cli.events import Report, StepBegan, StepEnded
 from v6cli.files import durable_file
 from v6cli.health import examine, render, status
-from v6cli.health.gather import Facts, aside
+from v6cli.health.gather import Facts
 from v6cli.home import Home
 from v6cli.lake import reader
 from v6cli.results import Column, Result, Table, compact, count, to_json
@@ -32,6 +32,7 @@ from v6cli.runbook.redaction import Redaction
 from v6cli.settings import Settings
 from v6cli.state import alerts, journal, runs
 from v6cli.state.database import State, open_read_only
+from v6cli.threads import aside
 
 KIND = "support-bundle"
 LONGEST = 30.0  # wall seconds for one part
