@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import socket
 import subprocess
 import sys
 import termios
@@ -148,6 +149,36 @@ def test_what_the_shell_has_open_goes_on_blocking(pipe: Pipe) -> None:
         assert os.get_blocking(shells) and not os.get_blocking(raw.fileno())
         assert (text.fileno(), text.isatty()) == (pipe.writes, False)
     os.close(shells)
+
+
+def test_a_socket_that_nobody_reads_is_not_waited_for_and_goes_on_blocking_for_others() -> None:
+    """Such as the one by which systemd takes what a unit says."""
+    ours, theirs = socket.socketpair()
+    others = socket.socket(fileno=os.dup(ours.fileno()))
+    with ours, theirs, others, open(ours.fileno(), "w", encoding="utf-8", closefd=False) as stream:
+        opened = reopen(stream, ours.fileno(), {}, tells=True)
+        assert opened is not None
+        text, raw = opened
+        for number in range(20_000):
+            print(f"line {number}", "." * 100, file=text)
+        assert raw.missed, "the test must fill what the kernel holds"
+        assert os.get_blocking(others.fileno())
+        theirs.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while theirs.recv(65536):
+                pass
+        print("the next", file=text)
+        assert theirs.recv(65536).decode().splitlines()[-2:] == [MISSED, "the next"]
+
+
+def test_a_socket_whose_reader_is_gone_is_an_error_as_ever() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, open(ours.fileno(), "w", encoding="utf-8", closefd=False) as stream:
+        opened = reopen(stream, ours.fileno(), {}, tells=True)
+        theirs.close()
+        assert opened is not None
+        with pytest.raises(BrokenPipeError):
+            print("line", file=opened[0])
 
 
 def test_a_file_and_a_stream_of_no_descriptor_stay_as_they_are(tmp_path, pipe: Pipe) -> None:
