@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from v6cli import permits
+from v6cli import barrier, permits
 from v6cli.broker.connection import Connection
 from v6cli.runbook import close_all, emergency_orders, protection, senders, shutdown
 from v6cli.state import intents
@@ -91,6 +91,7 @@ BUGS: dict[str, Plant] = {
     "lets a combo fall to legs before its cancel is confirmed": _no_confirmation,
     "forgets the orders of a closing that died": one(close_all.CloseAll, "_settle", _nothing),
     "closes beside a trading that lives": one(senders, "silence", _none_ended),
+    "halts without a look into the gate": one(barrier, "shut", lambda _home: []),
     "takes every combo of a symbol for one of the position": _by_symbol,
     "says flat while an order of it may fill": one(
         close_all.CloseAll, "_with_what_may_work", lambda _, held, _working: list(held.values())
@@ -104,6 +105,7 @@ FOUND_BY = dict.fromkeys(BUGS, 0) | {
     "closes by positions that may be stale": 16,
     "lets a combo fall to legs before its cancel is confirmed": 12,
     "forgets the orders of a closing that died": 1,
+    "halts without a look into the gate": 26,
     "takes every combo of a symbol for one of the position": 5,
     "says flat while an order of it may fill": 55,
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from v6cli import clock, control, events, latch, permits, settings
+from v6cli import clock, control, events, latch, locks, permits, settings
 from v6cli.broker import translate
 from v6cli.broker.connection import connect
 from v6cli.broker.ib import Client
@@ -44,6 +44,7 @@ TROUBLE = 75.0
 ENDS_WITHIN = 900.0
 STRANGER = 7
 CLOSING = 90
+SHUT_THE_GATE = ("halt", "reduce-only", "emergency")
 NEARLY_NOTHING = 0.05  # dollars a share
 SEAMS = tuple(
     f"{side} {name}"
@@ -85,6 +86,7 @@ class _Play:
         self._befalls = sorted([*befalls, *turn.mishaps], key=lambda one: one.at)
         self._turn = turn
         self._death = ""
+        self._kept: locks.Held | None = None  # the gate, by a sender in it
         self._typed: list[Typed] = []
         self._asking: list[asyncio.Task[None]] = []
         weather, chance = self.world.weather, self.world.chance("weather")
@@ -124,6 +126,7 @@ class _Play:
                     self._asks(),
                     self._strangers(),
                     self._trouble_with_services(),
+                    self._keeps_the_gate(),
                 )
             ]
             host = asyncio.create_task(self.machine.run())
@@ -171,10 +174,11 @@ class _Play:
     def _type(self, *words: str, answer: str | None = None) -> Typed:
         typed = self.console.type(*words, answer=answer)
         self._typed.append(typed)
-        typed.process.task.add_done_callback(lambda _task: self._ended(typed))
+        kept = self._kept
+        typed.process.task.add_done_callback(lambda _task: self._ended(typed, kept))
         return typed
 
-    def _ended(self, typed: Typed) -> None:
+    def _ended(self, typed: Typed, kept_before: locks.Held | None) -> None:
         if typed.process.killed:
             self.met[f"{typed.words[0]} died"] += 1
             return
@@ -183,6 +187,8 @@ class _Play:
             return
         self.met[f"{typed.words[0]} {typed.code}"] += 1
         self.met["agreed to more"] += typed.code in {0, 75} and any("has grown" in question for question in typed.asked)
+        if typed.code == 0 and typed.words[0] in SHUT_THE_GATE and kept_before is not None and kept_before is self._kept:
+            self._wrong(f"v6 {' '.join(typed.words)} has ended well, and a sender was in the gate all the time")
         message = typed.error.message if typed.error else ""
         if typed.words[:3] == CANCELS and typed.code == 0 and any(str(one.perm_id) == typed.words[-1] for one in self.gateway.book.alive):
             self._wrong(f"v6 {' '.join(typed.words)} has ended well, and the order works")
@@ -308,6 +314,19 @@ class _Play:
                 setattr(self.machine, what, False)
                 await asyncio.sleep(chance.uniform(5, 60))
                 setattr(self.machine, what, True)
+
+    async def _keeps_the_gate(self) -> None:
+        """A sender that was stopped in the gate leaves it again, sooner or later, without having sent."""
+        chance = self.world.chance("keeper")
+        for at in [self._first - 0.1, chance.uniform(0, TROUBLE)] if self.world.seed % 6 == 2 else []:
+            await self._until(at)
+            with locks.try_hold(self._home.latch_lock, "a sender", shared=True) or contextlib.nullcontext() as kept:
+                self.met["keeps the gate"] += kept is not None
+                self._kept = kept
+                try:
+                    await asyncio.sleep(chance.choice([0.2, 3.0, 20.0]))
+                finally:
+                    self._kept = None
 
     async def _until(self, at: float) -> None:
         await asyncio.sleep(max(0.0, at - self.world.seconds))

@@ -38,7 +38,16 @@ TO_MEET = [
         "agreed to more",
         "orders 0",
     ),
-    *("open since yesterday", "dies at a turn", "their combo", "services: deaf", "services: answers", "services: lives"),
+    *(
+        "open since yesterday",
+        "dies at a turn",
+        "their combo",
+        "keeps the gate",
+        "halt 75",
+        "services: deaf",
+        "services: answers",
+        "services: lives",
+    ),
     *REFUSALS,
 ]
 MOST_SEEDS = 200
