@@ -45,6 +45,7 @@ class Home:
         self.latch = root / LATCH
         self.latch_ballast = self.state_folder / "latch.ballast"
         self.spare_journal = self.state_folder / "journal.spare"
+        self.identity = self.state_folder / "home.id"
         self.run = root / "run"
         self.runs = self.run / "runs"
         self.latch_lock = self.run / "latch.lock"

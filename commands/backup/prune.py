@@ -31,8 +31,8 @@ def command(app: App, keep: float | None, dry_run: bool) -> None:
       v6 backup prune --keep 14
     """
     days = keep or app.settings.backup.keep
-    here = retention.prune(app.home, days, dry_run=dry_run)
     copies, error = carrying.prune(app.home, app.settings.backup, days, dry_run=dry_run)
+    here = retention.prune(app.home, days, dry_run=dry_run)
     app.output.show(render.pruned(here, copies, days, dry_run=dry_run))
     if error:
         raise error

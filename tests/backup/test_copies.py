@@ -10,10 +10,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from v6cli import events, settings
-from v6cli.backup import bucket, carrying, catalogue, copies, place, verify
+from v6cli.backup import bucket, carrying, catalogue, copies, place, verify, whose
 from v6cli.errors import BadConfiguration, BadInput, CannotWrite, Unavailable
 from v6cli.home import Home
 from v6cli.runbook.restore_asked import Wish
@@ -25,6 +26,7 @@ from .s3 import Server
 from .test_restore import run
 
 PREFIX = "v6/copies"
+UNPROVEN = "nothing says or proves that it is of this home"
 
 
 @pytest.fixture
@@ -255,15 +257,13 @@ def test_only_its_key_opens_an_encrypted_copy(home: Home, tmp_path: Path, key, m
     refused(BadInput, "is damaged or cut off")
 
 
-def test_copies_are_pruned_as_backups_are_and_the_newest_verified_stays(home: Home, own: Backups, monkeypatch) -> None:
+def test_copies_are_pruned_as_backups_are_and_the_newest_verified_stays(home: Home, own: Backups) -> None:
     made = back_up(home)
     old = [made.path.with_name(f"backup_202001{day:02}_163000.tar.gz") for day in (5, 6, 7)]
     for path in old:
         shutil.copy(made.path, path)
         path.with_name(path.name + ".sha256").write_text(f"{made.sha256}  {path.name}\n")
-    for path in old:
-        copies.Copies(own.remote, own).send(path, events.ignore)
-    carry(home, own)
+    carry(home, msgspec.structs.replace(own, keep=36_500.0))
     catalogue.record(verify.verify(old[1], home.backups, events.ignore))
     keep = 30.0
     home.backups.joinpath(old[0].name).unlink()
@@ -274,6 +274,114 @@ def test_copies_are_pruned_as_backups_are_and_the_newest_verified_stays(home: Ho
     assert error is None and [one.why for one in done] == [one.why for one in dry]
     assert [one.archive for one in carrying.copies(own).found()] == [made.path.name, old[1].name]
     assert place.at(own.remote).sizes().keys() >= {made.path.name, made.path.name + ".sha256", old[1].name, old[1].name + ".sha256"}
+
+
+def aged(home: Home, *days: int) -> list[str]:
+    """Make backups of a home old: one of each of these days of January 2020; their names, the newest first."""
+    made = back_up(home)
+    for day in days:
+        path = made.path.with_name(f"backup_202001{day:02}_163000.tar.gz")
+        shutil.copy(made.path, path)
+        path.with_name(f"{path.name}.sha256").write_text(f"{made.sha256}  {path.name}\n")
+    made.path.with_name(f"{made.path.name}.sha256").unlink()
+    made.path.unlink()
+    return [one.path.name for one in catalogue.backups(home)]
+
+
+def beside(home: Home) -> Home:
+    """A second home, a copy of the first with the backups, the mark and the settings that it has."""
+    other = Home(home.root.with_name("other"))
+    shutil.copytree(home.root, other.root)
+    return other
+
+
+def pruned(home: Home, own: Backups, **how: bool) -> dict[str, str]:
+    """Why each copy was kept, empty for those that went."""
+    done, error = carrying.prune(home, own, 30.0, dry_run=False, **how)
+    assert error is None
+    return {one.kept.path.name: one.why for one in done}
+
+
+def there(own: Backups) -> list[str]:
+    return [one.archive for one in carrying.copies(own).found()]
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_home_prunes_no_copy_of_another_one_in_the_same_place(home: Home, own: Backups, key, encrypted: bool) -> None:
+    own = msgspec.structs.replace(own, keep=36_500.0)
+    if encrypted:
+        own = msgspec.structs.replace(own, recipient=key[0], identity=str(key[1]))
+    other = beside(home)
+    theirs, ours = aged(other, 1, 3, 5), aged(home, 2, 4, 6)
+    assert (carry(other, own), carry(home, own)) == (theirs, ours)
+    label = whose.known(other).label
+    assert pruned(home, own) == {ours[0]: "the newest one", ours[1]: "", ours[2]: ""} | dict.fromkeys(theirs, f"of {label}")
+    assert there(own) == sorted([*theirs, ours[0]], reverse=True)
+    forget(other)
+    with carrying.archive_of(other, own, "latest", other.backups, events.ignore) as path:
+        assert path.name == theirs[0]  # though one of the other home is newer
+    assert pruned(other, own) == {theirs[0]: "the newest one", theirs[1]: "", theirs[2]: "", ours[0]: f"of {whose.known(home).label}"}
+    left = place.at(own.remote).sizes()
+    assert {name.partition(".")[0] for name in left} == {theirs[0].partition(".")[0], ours[0].partition(".")[0]}
+
+
+def test_a_home_that_was_copied_owns_no_copy_of_the_first(home: Home, own: Backups) -> None:
+    own = msgspec.structs.replace(own, keep=36_500.0)
+    names = aged(home, 1, 2, 3)
+    carry(home, own)
+    other = beside(home)
+    assert whose.known(other).mark != whose.known(home).mark
+    assert carry(other, own) == []
+    assert pruned(other, own) == dict.fromkeys(names, f"of {whose.known(home).label}")
+    assert list(pruned(home, own).values()) == ["the newest one", "", ""]
+
+
+def test_an_older_copy_without_a_mark_goes_only_where_the_backup_proves_whose_it_is(home: Home, own: Backups) -> None:
+    names = aged(home, 1, 2, 3, 4)
+    for name in names:
+        copies.Copies(own.remote, own).send(home.backups / name, events.ignore)
+    other = beside(home)
+    forget(other)
+    assert set(pruned(other, own).values()) == {UNPROVEN}
+    (home.backups / names[1]).unlink()
+    (home.backups / f"{names[2]}.sha256").write_text(f"{'0' * 64}  {names[2]}\n")
+    assert pruned(home, own) == {names[0]: "the newest one", names[1]: UNPROVEN, names[2]: UNPROVEN, names[3]: ""}
+    assert carry(home, msgspec.structs.replace(own, keep=36_500.0)) == [names[3]]
+    assert [one.marks for one in carrying.copies(own).found()] == [(whose.known(home).mark,), (), (), (whose.known(home).mark,)]
+
+
+def test_what_another_home_is_sending_is_no_remnant(home: Home, own: Backups) -> None:
+    """Beside an archive that is not there yet lie its mark and, where it is encrypted, its sum."""
+    carry(home, own)
+    back_up(home)
+    sending = "backup_20200101_163000.tar.gz"
+    their, our = whose.Owner("0" * 16, "elsewhere"), whose.known(home)
+    for owner, name in ((their, sending), (our, "backup_20200102_163000.tar.gz")):
+        there = copies.Copies(own.remote, own)
+        there.claim(name, owner)
+        there._put_text(f"{name}.sha256", f"{'0' * 64}  {name}\n")
+    pruned(home, own)
+    assert place.at(own.remote).sizes().keys() == {f"{sending}.sha256", f"{sending}.of-{their.mark}"}
+
+
+def test_whose_a_copy_is_can_be_seen(home: Home, own: Backups, v6) -> None:
+    own = msgspec.structs.replace(own, keep=36_500.0)
+    put_settings(home, remote=own.remote)
+    other = beside(home)
+    ours, theirs, unknown = aged(home, 1)[0], aged(other, 2)[0], "backup_20200103_163000.tar.gz"
+    carry(home, own)
+    carry(other, own)
+    copies.Copies(own.remote, own).claim(theirs, whose.Owner(whose.known(other).mark, "box:/h\nforged\x1b[2J"))
+    shutil.copy(home.backups / ours, home.backups / unknown)
+    shutil.copy(home.backups / f"{ours}.sha256", home.backups / f"{unknown}.sha256")
+    copies.Copies(own.remote, own).send(home.backups / unknown, events.ignore)
+    listed = json.loads(v6("--home", home.root, "backup", "list", "--remote", "-o", "json", check=0).stdout)
+    assert [row["home"] for row in listed["rows"]] == [None, "box:/h forged [2J", "this home"]
+    dry = v6("--home", home.root, "backup", "prune", "--dry-run", check=0).stdout
+    assert "of box:/h forged" in dry and "not proven to be of this home: 1" in dry
+    said: list[object] = []
+    with carrying.archive_of(home, own, theirs, home.backups, said.append):
+        assert "of box:/h forged [2J from" in str(said[0])
 
 
 def test_a_copy_whose_name_is_no_moment_is_not_pruned(home: Home, own: Backups) -> None:

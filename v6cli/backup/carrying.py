@@ -11,9 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from v6cli import clock, locks
-from v6cli.backup import catalogue, encryption, retention, scratch
+from v6cli.backup import catalogue, encryption, retention, scratch, whose
 from v6cli.backup.copies import FOLDER, Copies, Copy
 from v6cli.backup.retention import Fate
+from v6cli.backup.whose import Owner
 from v6cli.errors import BadConfiguration, BadInput, Unavailable, V6Error
 from v6cli.events import Note, Report
 from v6cli.home import Home
@@ -35,17 +36,25 @@ def carry(home: Home, own: Backups, report: Report) -> Carried:
     names: list[str] = []
     try:
         with _alone(home):
-            place = copies(own)
+            place, us = copies(own), whose.marked(home)
             there = {one.archive: one for one in place.found() if one.whole}
             for number, fate in enumerate(retention.fates(catalogue.backups(home), own.keep, clock.now())):
                 archive = fate.kept.path
-                if archive.name in there and not number:  # the others were asked about when they were the newest
+                copy = there.get(archive.name)
+                if copy and not number:  # the others were asked about when they were the newest
                     place.check_same(archive)
-                if archive.name not in there and not fate.goes:
+                if fate.goes:
+                    continue
+                if copy is None:
                     report(Note(f"copying {archive.name} to {own.remote}"))
+                    place.claim(archive.name, us)
                     place.send(archive, report)
                     names.append(archive.name)
-                if fate.kept.verified and not (archive.name in there and there[archive.name].verified) and not fate.goes:
+                elif not copy.marks and place.same(archive):  # an older v6 sent it
+                    place.claim(archive.name, us)
+                elif not copy.of(us):
+                    continue
+                if fate.kept.verified and not (copy and copy.verified):
                     place.mark_verified(archive.name)
     except V6Error as error:
         return Carried(own.remote, names, error)
@@ -70,15 +79,18 @@ def copies(own: Backups) -> Copies:
 
 
 def prune(home: Home, own: Backups, keep: float, *, dry_run: bool) -> tuple[list[Fate], V6Error | None]:
-    """Remove copies as backups are removed; the fate of each, and what stopped it: the backups here are pruned all the same."""
+    """Remove copies as backups are removed; the fate of each, and what stopped it.
+
+    Of older copies the backups here are what proves whose they are: these are pruned after it, and all the same where something stopped it.
+    """
     if not own.remote:
         return [], None
     try:
         with contextlib.nullcontext() if dry_run else _alone(home):
-            there = copies(own)
-            found = there.fates(keep, catalogue.backups(home))
+            there, us = copies(own), whose.known(home)
+            found = there.fates(keep, catalogue.backups(home), us)
             if not dry_run:
-                there.remove([one for one in found if one.goes])
+                there.remove([one for one in found if one.goes], us)
             return found, None
     except V6Error as error:
         return [], error
@@ -98,6 +110,7 @@ def chosen(home: Home, own: Backups, wanted: str, into: Path, report: Report, ev
 def archive_of(home: Home, own: Backups, wanted: str, into: Path | None, report: Report) -> Iterator[Path]:
     """The archive of a name, a path, an address or ``latest``: one of this home, or else a copy, fetched to a folder below ``into``.
 
+    Of the copies ``latest`` is the newest that this home sent, or where it sent none the newest of all; the report says whose.
     The folder goes at the end; with ``into`` None it is none of the home's. Raises BadInput naming what there is, Unavailable where a copy cannot be had, BadConfiguration.
     """
     here = None if "://" in wanted or wanted.endswith(encryption.SUFFIX) else _here(home, own, wanted)
@@ -105,9 +118,11 @@ def archive_of(home: Home, own: Backups, wanted: str, into: Path | None, report:
         yield here
         return
     there, name = _address(own, wanted)
-    copy = _named(there, name)
+    us = whose.known(home)
+    copy = _named(there, name, us)
     with scratch.folder(into, FOLDER) if into else _elsewhere() as folder:
-        report(Note(f"fetching {copy.file} from {there.where}"))
+        sender = there.homes([copy], us).get(copy.archive)
+        report(Note(f"fetching {copy.file}{f' of {sender}' if sender else ''} from {there.where}"))
         yield there.fetch(copy, folder, report)
 
 
@@ -138,10 +153,10 @@ def _address(own: Backups, wanted: str) -> tuple[Copies, str]:
     return Copies(where, own), name
 
 
-def _named(there: Copies, wanted: str) -> Copy:
+def _named(there: Copies, wanted: str, us: Owner) -> Copy:
     found = there.found()
     if wanted == catalogue.LATEST and (whole := [one for one in found if one.whole]):
-        return whole[0]
+        return next((one for one in whole if one.of(us)), whole[0])
     for one in found:
         if wanted in {one.file, one.archive, one.kept.name}:
             return one

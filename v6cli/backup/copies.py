@@ -2,7 +2,8 @@
 
 Beside each copy lies its sum, as beside a backup, and it is written last, once the whole copy was read back and is the one that was
 sent: a copy without it never ended. One that is encrypted has two, its own and the archive's. ``….verified`` says that the backup was
-opened and found whole, so that the newest of these survives here too, when the machine that knew it is gone.
+opened and found whole, so that the newest of these survives here too, when the machine that knew it is gone. ``….of-MARK`` says whose
+it is, in its name, so that one list tells it of all; older copies have none. What it is not proven to own a home never removes.
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
 
-from v6cli import clock
+from v6cli import clock, latch
 from v6cli.backup import encryption, place, retention, scratch
 from v6cli.backup.catalogue import RECORD_SUFFIX, Kept, Record
 from v6cli.backup.create import SUM_SUFFIX
 from v6cli.backup.retention import Fate
+from v6cli.backup.whose import Owner
 from v6cli.errors import BadConfiguration, BadInput, CannotWrite, Unavailable
 from v6cli.events import Note, Progress, Report
 from v6cli.files import FILE_MODE
@@ -32,23 +34,33 @@ from v6cli.settings import Backups
 
 WHAT = "copy"
 FOLDER = "v6-copy"
+THIS_HOME, ANOTHER_HOME = "this home", "another home"
 ATTEMPTS = 3
 _PAUSE = 2.0  # wall seconds before the second attempt, twice that before the third
 _TOLD_EVERY = 8 << 20  # bytes
-_FILE = re.compile(r"(backup_\d{8}_\d{6}\.tar\.gz)(\.age)?(\.sha256|\.verified)?")
+_FILE = re.compile(r"(backup_\d{8}_\d{6}\.tar\.gz)(\.age)?(\.sha256|\.verified|\.of-([0-9a-f]{16}))?")
+_OF = ".of-"
 _SUM = re.compile(rb"([0-9a-f]{64})\s")
 
 T = TypeVar("T")
 
 
 class Copy(Struct, frozen=True):
-    """One copy by the name of its archive. ``whole`` where its sum is there, ``size`` in bytes as it lies there."""
+    """One copy by the name of its archive. ``whole`` where its sum is there, ``size`` in bytes as it lies there.
+
+    ``marks`` are of the homes that sent it: none of an older one, two where they gave their backups one name.
+    """
 
     archive: str
     size: int
     encrypted: bool
     whole: bool
     verified: bool
+    marks: tuple[str, ...] = ()
+
+    def of(self, owner: Owner) -> bool:
+        """Whether this home, and no other, sent it."""
+        return self.marks == (owner.mark,)
 
     @property
     def file(self) -> str:
@@ -73,11 +85,13 @@ class Copies:
     def found(self) -> list[Copy]:
         """Every copy, the newest first; of two of one backup the whole one, else the encrypted. Raises Unavailable, BadConfiguration."""
         sizes = _again(self._place.sizes)
+        marks = _marks(sizes)
         copies: dict[str, Copy] = {}
         for name in sorted(sizes):
             match = _FILE.fullmatch(name)
             if match and not match[3]:
-                one = Copy(match[1], sizes[name], bool(match[2]), name + SUM_SUFFIX in sizes, match[1] + RECORD_SUFFIX in sizes)
+                whole, verified = name + SUM_SUFFIX in sizes, match[1] + RECORD_SUFFIX in sizes
+                one = Copy(match[1], sizes[name], bool(match[2]), whole, verified, marks.get(match[1], ()))
                 if one.archive not in copies or one.whole:
                     copies[one.archive] = one
         return [copies[name] for name in sorted(copies, reverse=True)]
@@ -98,18 +112,35 @@ class Copies:
         except OSError as error:
             raise CannotWrite(f"{archive.name} cannot be copied: {error.filename or archive.parent}: {error.strerror}") from error
 
-    def check_same(self, archive: Path) -> None:
-        """The copy of this name is of this backup, and of none that another home made at the same second. Raises BadConfiguration, Unavailable."""
+    def claim(self, archive: str, owner: Owner) -> None:
+        """Say of a copy that it is of this home. Raises Unavailable."""
+        self._put_text(f"{archive}{_OF}{owner.mark}", f"{owner.label}\n")
+
+    def same(self, archive: Path) -> bool | None:
+        """Whether the copy of this name is of this backup; None where a sum is missing, and it cannot be told. Raises Unavailable."""
         try:
             here, there = archive.with_name(archive.name + SUM_SUFFIX).read_bytes(), self._text(archive.name + SUM_SUFFIX)
-        except OSError:  # without a sum beside it nothing can be told
-            return
+        except OSError:
+            return None
         ours, theirs = _SUM.match(here), _SUM.match(there)
-        if ours and theirs and ours[1] != theirs[1]:
+        return ours[1] == theirs[1] if ours and theirs else None
+
+    def check_same(self, archive: Path) -> None:
+        """The copy of this name is of this backup, and of none that another home made at the same second. Raises BadConfiguration, Unavailable."""
+        if self.same(archive) is False:
             raise BadConfiguration(
                 f"{self.where} has another backup by the name {archive.name}: of another home, which keeps its copies there, too",
                 next_step="v6 config set backup.remote s3://BUCKET/PREFIX, one of its own for each home",
             )
+
+    def homes(self, found: list[Copy], owner: Owner) -> dict[str, str]:
+        """Of which home each copy is, by its archive, in words; those that name none are left out. Raises Unavailable."""
+        labels = {owner.mark: THIS_HOME}
+        for one in found:
+            for mark in one.marks:
+                if mark not in labels:
+                    labels[mark] = self._label(f"{one.archive}{_OF}{mark}")
+        return {one.archive: " and ".join(labels[mark] for mark in one.marks) for one in found if one.marks}
 
     def mark_verified(self, archive: str) -> None:
         """Say of a copy that its backup was opened and found whole. Raises Unavailable."""
@@ -135,21 +166,45 @@ class Copies:
         except OSError as error:
             raise CannotWrite(f"{error.filename or folder}: {error.strerror}") from error
 
-    def fates(self, keep: float, here: list[Kept]) -> list[Fate]:
-        """What pruning does with each whole copy: as with the backups here. Raises as ``found``."""
-        verified = {one.path.name for one in here if one.verified}
-        copies = [msgspec.structs.replace(one, verified=True) if one.archive in verified else one for one in self.found() if one.whole]
-        return retention.fates([one.kept for one in copies], keep, clock.now())
+    def fates(self, keep: float, here: list[Kept], owner: Owner) -> list[Fate]:
+        """What pruning does with each whole copy: with this home's as with its backups, with any other nothing. Raises as ``found``."""
+        now, whole = clock.now(), [one for one in self.found() if one.whole]
+        backups = {one.path.name: one for one in here}
+        ours = {one.archive: one for one in whole if self._is_of(one, owner, backups)}
+        verified = {name for name, one in backups.items() if one.verified}
+        copies = [msgspec.structs.replace(one, verified=True) if one.archive in verified else one for one in ours.values()]
+        judged = {fate.kept.path.name: fate for fate in retention.fates([one.kept for one in copies], keep, now)}
+        homes = self.homes([one for one in whole if one.archive not in ours], owner)
+        for one in whole:
+            if one.archive not in ours:
+                why = f"of {homes[one.archive]}" if one.archive in homes else "nothing says or proves that it is of this home"
+                judged[one.archive] = Fate(one.kept, retention.age_of(one.kept, now), why, ours=False)
+        return [judged[one.archive] for one in whole]
 
-    def remove(self, going: list[Fate]) -> None:
-        """Remove copies, and what lies there beside none. Raises Unavailable, BadConfiguration."""
-        gone = {one.kept.path.name for one in going}
-        names = [(match[1], name) for name in _again(self._place.sizes) if (match := _FILE.fullmatch(name))]
-        archives = {archive for archive, name in names if not name.endswith((SUM_SUFFIX, RECORD_SUFFIX))} - gone
-        # The archive goes first: what lies beside it means nothing without it.
-        for archive, name in sorted(names, key=lambda pair: (pair[0], pair[1].endswith((SUM_SUFFIX, RECORD_SUFFIX)))):
-            if archive not in archives:
+    def remove(self, going: list[Fate], owner: Owner) -> None:
+        """Remove copies, and what lies there of this home's beside none. Raises Unavailable, BadConfiguration."""
+        sizes = _again(self._place.sizes)
+        names = [(match, name) for name in sizes if (match := _FILE.fullmatch(name))]
+        there = {match[1] for match, _ in names if not match[3]}
+        cut_off = {archive for archive, marks in _marks(sizes).items() if marks == (owner.mark,)} - there
+        gone = {one.kept.path.name for one in going} | cut_off
+        # The archive goes first: what lies beside it means nothing without it. Whose it was goes last: somebody may have to go on.
+        for match, name in sorted(names, key=lambda pair: (pair[0][1], bool(pair[0][3]), bool(pair[0][4]))):
+            if match[1] in gone:
                 self._place.remove(name)
+
+    def _is_of(self, copy: Copy, owner: Owner, backups: dict[str, Kept]) -> bool:
+        """Whether it is proven to be this home's: by its mark, or of an older copy by the sum of the backup that this home has."""
+        if copy.marks or copy.archive not in backups:
+            return copy.of(owner)
+        return self.same(backups[copy.archive].path) is True
+
+    def _label(self, name: str) -> str:
+        """What a home calls itself, in one line, whoever wrote it."""
+        try:
+            return latch.one_line(self._text(name).decode(errors="replace")) or ANOTHER_HOME
+        except FileNotFoundError:
+            return ANOTHER_HOME
 
     def _send_encrypted(self, name: str, file: BinaryIO, sha256: str, folder: Path, report: Report) -> None:
         path = folder / f"{name}{encryption.SUFFIX}"
@@ -234,6 +289,15 @@ class _Told(io.RawIOBase):
 
     def tell(self) -> int:
         return self._file.tell()
+
+
+def _marks(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The marks that lie beside each archive, by its name."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in sorted(names):
+        if (match := _FILE.fullmatch(name)) and match[4]:
+            found[match[1]] = (*found.get(match[1], ()), match[4])
+    return found
 
 
 def _sum_of(file: BinaryIO) -> str:

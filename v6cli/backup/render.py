@@ -139,8 +139,8 @@ def _listed(one: Described, now: datetime) -> tuple[Any, ...]:
     return (one.kept.name, age, one.kept.size, len(summary.tables), summary.rows, verified, ", ".join(notes))
 
 
-def copies(found: list[Copy], here: set[str], where: str, now: datetime) -> Table:
-    """The copies in their place. ``here`` names the archives of which this home has the backup, too."""
+def copies(found: list[Copy], homes: dict[str, str], here: set[str], where: str, now: datetime) -> Table:
+    """The copies in their place. ``homes`` says whose they are where that is known, ``here`` names those of which this home has the backup."""
     columns = (
         Column("backup"),
         Column("age", kind="seconds", unit="s"),
@@ -148,6 +148,7 @@ def copies(found: list[Copy], here: set[str], where: str, now: datetime) -> Tabl
         Column("encrypted"),
         Column("verified", kind="status"),
         Column("here"),
+        Column("home", missing="unknown"),
         Column("note", wraps=True),
     )
     rows = [
@@ -158,6 +159,7 @@ def copies(found: list[Copy], here: set[str], where: str, now: datetime) -> Tabl
             "age" if one.encrypted else "no",
             "ok" if one.verified else "never",
             "yes" if one.archive in here else "no",
+            homes.get(one.archive),
             "" if one.whole else "never arrived whole: the next v6 backup sends it again",
         )
         for one in found
@@ -190,6 +192,8 @@ def pruned(found: list[Fate], copies: list[Fate], keep: float, *, dry_run: bool)
     if copies:
         title += f"; of copies, {sum(one.goes for one in copies)}"
     notes = [] if any(one.kept.verified for one in found) or not found else ["none of them was ever verified: v6 backup verify"]
+    if left := sum(not one.ours for one in copies):
+        notes.append(f"left alone of the copies, since not proven to be of this home: {left}")
     return Table("v6.backup-prune/1", title, columns, list(rows), notes=notes, empty="no backup yet: v6 backup")
 
 

@@ -21,11 +21,14 @@ _BESIDE = re.compile(r"(backup_\d{8}_\d{6}\.tar\.gz)\.(sha256|verified)")
 
 
 class Fate(Struct, frozen=True):
-    """What pruning does with one backup. ``age`` is in seconds; ``why`` it is kept, empty where it goes."""
+    """What pruning does with one backup. ``age`` is in seconds; ``why`` it is kept, empty where it goes; ``ours`` unless it is a copy that is
+    not proven to be of this home.
+    """
 
     kept: Kept
     age: float
     why: str
+    ours: bool = True
 
     @property
     def goes(self) -> bool:
