@@ -154,6 +154,7 @@ TARS: dict[str, tuple[Callable[[], bytes], str]] = {
     "a path with two slashes": (lambda: named("data/lake//x"), "second way"),
     "a path elsewhere in the home": (lambda: named("run/latch.lock"), "is neither in"),
     "a path that is only the beginning of an allowed one": (lambda: named("data/lakes/x"), "is neither in"),
+    "a newline in an account": (lambda: archive(said=manifest(FILES, account="DU1\nforged")), "nonsense of its account"),
     "a newline in a name": (lambda: named("data/lake/a\nb"), "no name needs"),
     "a backslash in a name": (lambda: named("data/lake/..\\x"), "no name needs"),
     "a name too long": (lambda: named("data/lake/" + "x" * 256), "too long"),

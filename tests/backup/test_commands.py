@@ -18,6 +18,7 @@ from v6cli.lake.writer import Writer
 from v6cli.state import journal
 from v6cli.state.database import open_read_only
 
+from . import hostile
 from .conftest import back_up, everything
 
 
@@ -172,3 +173,17 @@ def test_differences_are_named(home: Home, batch) -> None:
     assert ("table", "chains/spy") not in found and ("file", "config/v6.toml") not in found
     back = {(one.kind, one.name): one.change for one in compare.compare(new, old)}
     assert back[("file", "config/more.toml")] == "gone"
+
+
+def test_what_is_left_out_forges_no_line_whoever_named_it(home: Home, v6) -> None:
+    """The name of a file and a key of the settings may hold line breaks; a manifest that nobody of this home wrote, anything."""
+    (home.config / "a\nforged: by a file.toml").write_text("x = 1\n")
+    (home.config / "b.toml").write_text('"forged: by a key\\nforged: password" = "x"\n')
+    made = v6("--home", home.root, "backup", check=0).stdout
+    assert made.count("forged") == 3 and not [line for line in made.splitlines() if line.startswith("forged")]
+    lost = {"what": "data/lake/u\nforged: all is well\x1b[2J", "why": "gone\rforged: indeed", "lost": True}
+    said = hostile.manifest(hostile.FILES, account="DU1234567", left_out=[lost])
+    path = hostile.write(home.backups / "backup_20261124_163000.tar.gz", hostile.zipped(hostile.archive(said=said)))
+    plan = v6("--home", home.root, "restore", path, "--dry-run", check=0).stdout
+    assert plan.count("forged") == 2 and not [line for line in plan.splitlines() if line.startswith("forged")]
+    assert "\x1b" not in plan and "\r" not in plan

@@ -51,7 +51,7 @@ def _collected(folder: Path, below: str, *, include_secrets: bool) -> tuple[list
         try:
             status = path.lstat()
             if why := names.problem(name) or _unfit(status):
-                left_out.append(LeftOut(name.encode(errors="backslashreplace").decode(), f"it {why}"))
+                left_out.append(LeftOut(name, f"it {why}"))
                 continue
             file = _read(path, name)
         except FileNotFoundError:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from v6cli.backup import names
 from v6cli.backup.errors import BadArchive
+from v6cli.results import visible
 
 FORMAT = "v6.backup/1"
 MANIFEST = "manifest.json"
@@ -59,11 +60,16 @@ class Sync(Struct, frozen=True):
 
 
 class LeftOut(Struct, frozen=True):
-    """Something that is not in the backup, and why. ``lost`` where it should have been."""
+    """Something that is not in the backup, and why: in one line each, whoever named it. ``lost`` where it should have been."""
 
     what: str
     why: str
     lost: bool = False
+
+    def __post_init__(self) -> None:
+        """Names of files and of settings may hold line breaks, and a manifest anything: neither says what else stands on the screen."""
+        msgspec.structs.force_setattr(self, "what", visible(self.what))
+        msgspec.structs.force_setattr(self, "why", visible(self.why))
 
 
 class Summary(Struct, frozen=True):
@@ -127,6 +133,7 @@ def decoded(content: bytes) -> Manifest:
         raise BadArchive(f"its manifest cannot be read: {error}") from error
     _check_format(found)
     _check_moment(found)
+    _check_account(found)
     names.check_all([file.path for file in found.files])
     for file in found.files:
         if not 0 <= file.size <= _LARGEST or file.sha256:
@@ -148,6 +155,7 @@ def summary(content: bytes) -> Summary:
         raise BadArchive(f"its manifest cannot be read: {error}") from error
     _check_format(found)
     _check_moment(found)
+    _check_account(found)
     return found
 
 
@@ -186,3 +194,8 @@ def _check_format(found: Summary) -> None:
 def _check_moment(found: Summary) -> None:
     if found.taken.tzinfo is None or not _FIRST_YEAR <= found.taken.year <= _LAST_YEAR:  # others cannot be told in every zone
         raise BadArchive(f"its manifest says nonsense of when it was taken: {found.taken}")
+
+
+def _check_account(found: Summary) -> None:
+    if not found.account.isprintable():
+        raise BadArchive(f"its manifest says nonsense of its account: {found.account!r}")

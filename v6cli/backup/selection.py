@@ -14,6 +14,7 @@ from v6cli.backup.manifest import FORMAT, File, LeftOut, Manifest, Sync, Table
 from v6cli.home import Home
 from v6cli.lake.contents import Contents, LakeFile, TableContents
 from v6cli.lake.rows import SyncRunRecord
+from v6cli.results import visible
 from v6cli.settings import Settings
 
 Source = LakeFile | Path | Small
@@ -73,7 +74,7 @@ def _manifest(
         sync=_sync(lake.sync),
         tables=[_table(table) for table in tables],
         left_out=[],
-        strays=[name.encode(errors="backslashreplace").decode() for name in lake.strays],
+        strays=[visible(name) for name in lake.strays],
         secrets=include_secrets,
         files=files,
     )
@@ -89,7 +90,7 @@ def software() -> dict[str, str]:
 
 def _tables(lake: Contents) -> tuple[list[TableContents], list[LeftOut]]:
     """The tables whose names every file system keeps, and those that cannot be had or kept."""
-    left_out = [LeftOut(_shown(names.LAKE + name), why, lost=True) for name, why in lake.missing.items()]
+    left_out = [LeftOut(names.LAKE + name, why, lost=True) for name, why in lake.missing.items()]
     tables = []
     for table in lake.tables:
         paths = [names.LAKE + file.path for file in table.files]
@@ -97,7 +98,7 @@ def _tables(lake: Contents) -> tuple[list[TableContents], list[LeftOut]]:
         if both := None if bad else names.collision(paths):
             bad = f"{both[0]!r} and {both[1]!r} are one name on other file systems"
         if bad:
-            left_out.append(LeftOut(_shown(names.LAKE + table.name), bad, lost=True))
+            left_out.append(LeftOut(names.LAKE + table.name, bad, lost=True))
         else:
             tables.append(table)
     return tables, left_out
@@ -113,10 +114,6 @@ def _apart(small: list[Small]) -> tuple[list[Small], list[LeftOut]]:
         else:
             kept.append(one)
     return kept, left_out
-
-
-def _shown(name: str) -> str:
-    return name.encode(errors="backslashreplace").decode()
 
 
 def _table(table: TableContents) -> Table:
