@@ -109,6 +109,10 @@ def test_settings_state_and_latch_are_in_it_and_secrets_are_not(home: Home, fold
         ('[credentials]\ntws = "hunter2"\n', "credentials.tws"),
         ('tokens = { bot = "xyz" }\n', "tokens.bot"),
         ('a = [[{ password = "hunter2" }]]\n', "a.password"),
+        ("[telegram]\ntoken = 12345\n", "telegram.token"),
+        ("pins = 1\npasswords = [1234, 5.5]\n", "passwords"),
+        ("# token = 12345\n", "line 1"),
+        ("use_token = true\n", ""),
         ('# the password is not here, nor a token = of any kind\nkey_file = "/k"  # password_file = "/p"\n', ""),
     ],
 )
@@ -116,6 +120,27 @@ def test_a_secret_is_found_in_comments_and_below_the_name_that_tells_it(home: Ho
     (home.config / "mine.toml").write_text(text)
     left_out = {one.what: one.why for one in back_up(home).manifest.left_out}
     assert left_out == ({"config/mine.toml": f"it holds a secret: {where}"} if where else {})
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("user: ann\npassword:\n  hunter2\n", "line 2"),
+        ("'api-key' :\n\n    hunter2\n", "line 1"),
+        ("bots:\n  - token:\n      hunter2\n", "line 2"),
+        ("tokens:\n- hunter2\n", "line 1"),
+        ("secrets:\n  db: hunter2\n", "line 1"),
+        ("# password:\n#   hunter2\n", "line 1"),
+        ('{\n"password":\n"hunter2"\n}\n', "line 2"),
+        ("password:\nuser: ann\n", ""),
+        ("a:\n  - password:\n    user: ann\n  - 5\n", ""),
+        ("# here goes no password:\n# it is asked for\nlimit:\n  5\npassword:\n", ""),
+    ],
+)
+def test_a_secret_is_found_on_the_line_after_its_key(home: Home, text: str, where: str) -> None:
+    (home.config / "mine.yaml").write_text(text)
+    left_out = {one.what: one.why for one in back_up(home).manifest.left_out}
+    assert left_out == ({"config/mine.yaml": f"it holds a secret: {where}"} if where else {})
 
 
 def test_strays_are_named_and_what_belongs_to_v6_alone_is_not(home: Home) -> None:

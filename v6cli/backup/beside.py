@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import stat
 import tomllib
@@ -19,6 +20,8 @@ from v6cli.home import Home
 
 LARGEST = 16 << 20  # bytes of one file of settings
 _SECRET_SUFFIXES = {".pem", ".key", ".p12", ".pfx", ".jks", ".age", ".gpg", ".asc", ".env"}
+
+_VALUE = ("- ", '"', "'", "[", "{", *"0123456789")  # how a value begins that is in the column of its key
 
 
 class Small(Struct, frozen=True):
@@ -103,16 +106,38 @@ def _secret_keys(values: dict[str, Any], prefix: str = "", *, secret: bool = Fal
                 waiting += one
             elif isinstance(one, dict):
                 yield from _secret_keys(one, f"{prefix}{key}.", secret=named)
-            elif isinstance(one, str) and one and (named or secrets.redact(one) != one):
+            elif _tells(one, named=named):
                 yield prefix + key
 
 
+def _tells(value: object, *, named: bool) -> bool:
+    """Whether a value is a secret, which its name says or its shape; a switch is none."""
+    if isinstance(value, str):
+        return bool(value) and (named or secrets.redact(value) != value)
+    return named and isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _secret_line(text: str) -> str:
-    """The first line of a text that is no TOML in which something looks like a secret."""
-    for number, line in enumerate(text.splitlines(), 1):
-        if secrets.redact(line) != line:
+    """The first line of a text that is no TOML in which something looks like a secret, or which names the one on the next line."""
+    written = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip("# \t")]
+    for (number, line), (_, following) in itertools.pairwise([*written, (0, "")]):
+        if secrets.redact(line) != line or _is_of_key(_uncommented(line), _uncommented(following)):
             return f"line {number}"
     return ""
+
+
+def _is_of_key(line: str, following: str) -> bool:
+    """Whether a line is the key of a secret alone, and the next has its value: YAML indents it, lists and JSON need not."""
+    key, value = line.strip("- \t"), following.lstrip()
+    if not key.endswith((":", "=")) or not secrets.is_secret(key[:-1].strip(" \"'")):
+        return False
+    return len(following) - len(value) > len(line.rstrip()) - len(key) or value.startswith(_VALUE)
+
+
+def _uncommented(line: str) -> str:
+    """What was made a comment, by itself."""
+    comment = line.lstrip()
+    return comment.lstrip("#") if comment.startswith("#") else line
 
 
 def _walk(folder: Path) -> Iterator[Path]:
