@@ -80,10 +80,13 @@ class App:
 
     def _say_unfinished(self, home: Home) -> None:
         """Tell of a restore that was interrupted: nothing else would."""
+        from v6cli import locks
         from v6cli.backup import restoration
 
         try:
             restoration.check_finished(home)
+            if locks.holder(home.run / "restore.lock") is None:  # else it is starting them just now, this process perhaps
+                restoration.check_started(home)
         except V6Error as error:
             self.output.note(f"{error.message}; next: {error.next_step}")
 

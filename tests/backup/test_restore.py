@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from v6cli import clock, events, latch, settings
+from v6cli import clock, events, latch, locks, settings
 from v6cli.backup import exchange, names, restoration, staging
 from v6cli.errors import BadConfiguration, BadInput, CannotWrite, Refused, Unavailable, UsageError
 from v6cli.home import Home
@@ -141,7 +141,7 @@ def test_what_is_not_agreed_to_changes_nothing(later) -> None:
     }
 
 
-PHASES = 5  # times that a restore of everything records how far it is: begun, its safety backup, exchanging, exchanged, united; then done
+PHASES = 5  # times that a restore of everything records how far it is: begun, its safety backup, exchanging, exchanged, united; then starting, done
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before it is recorded", "after"])
@@ -201,6 +201,60 @@ def test_killed_on_the_way_back_it_can_only_go_back(later, monkeypatch: pytest.M
     assert rows(home.lake) == now and restoration.recorded(home) is None
     assert home.settings_file.read_text() == settings_since
     assert latch.read(home).state is TradingState.REDUCING, "another lake is a reason to look before going on, whichever it is"
+
+
+@pytest.mark.parametrize("how", ["a restore", "a rollback"])
+def test_killed_before_the_services_were_started_it_says_so_and_continue_starts_them(
+    v6, later, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    home, archive, then, now = later
+    if how == "a rollback":
+        run(home, Wish(archive))
+
+    def killed(_self: Services, names: tuple[str, ...], _report: events.Report) -> None:
+        if not names:
+            raise Killed
+
+    with monkeypatch.context() as killing, pytest.raises(Killed):
+        killing.setattr(Services, "start", killed)
+        if how == "a rollback":
+            with restoring(home) as it:
+                it.roll_back(restore_asked.last(home, "rollback"))
+        else:
+            run(home, Wish(archive))
+    restoration.check_finished(home)  # the lake is decided: services may run
+    said = "the services were not started again after the restore of"
+    assert f"{said} {archive.name}; next: v6 restore --continue" in v6("trading-state", cwd=home.root, check=0).stderr
+    assert "stay stopped" in v6("restore", "--continue", "--no-start", "--dry-run", cwd=home.root, check=0).stdout
+    with locks.try_hold(home.run / "restore.lock", "v6 restore"):
+        assert said not in v6("trading-state", cwd=home.root, check=0).stderr, "it is at it"
+    with restoring(home) as it:
+        with pytest.raises(Refused, match="unfinished"), it.staged(Wish(archive)):
+            pass
+        with pytest.raises(Refused):
+            restore_asked.last(home, "discard")
+        it.end("continue", restore_asked.last(home, "continue"))
+        assert it._rooms.services.said == ["start"]
+    kept = restoration.recorded(home)
+    assert rows(home.lake) == (now if how == "a rollback" else then)
+    assert kept is None if how == "a rollback" else kept is not None and kept.phase == "done"
+    assert {path.name for path in home.restore.iterdir()} == (set() if kept is None else {kept.id, "restore.json"})
+    assert said not in v6("trading-state", cwd=home.root, check=0).stderr
+
+
+def test_a_service_that_does_not_start_leaves_no_restore_to_go_on_with(later, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, archive, _, _ = later
+
+    def fails(_self: Services, _names: tuple[str, ...], _report: events.Report) -> None:
+        raise Unavailable("v6-trading did not come up")
+
+    monkeypatch.setattr(Services, "start", fails)
+    with pytest.raises(Unavailable):
+        run(home, Wish(archive))
+    restoration.check_started(home)
+    with restoring(home) as it, pytest.raises(Unavailable):
+        it.roll_back(restore_asked.last(home, "rollback"))
+    assert restoration.recorded(home) is None and list(home.restore.iterdir()) == []
 
 
 def test_an_unfinished_restore_is_told_of_and_nothing_that_writes_starts(v6, later, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,17 +17,19 @@ import msgspec
 from msgspec import Struct
 
 from v6cli.backup import exchange, names
-from v6cli.errors import BadConfiguration, CannotWrite
+from v6cli.errors import BadConfiguration, CannotWrite, Unavailable
 from v6cli.files import sync_folder, write_durably
 from v6cli.home import Home
 
 #: ``begun``: agreed to. ``exchanging``: everything is stopped and saved. ``exchanged``: the lake is the restored one, settings and state
-#: follow. ``united``: they did. ``done``: services may run; the old lake is kept. ``rolling back``: the old lake is on its way back.
-Phase = Literal["begun", "exchanging", "exchanged", "united", "done", "rolling back"]
+#: follow. ``united``: they did. ``starting``: services may run, and are being started. ``done``: they were; the old lake is kept.
+#: ``rolling back``: the old lake is on its way back. ``rolled back``: it is there, and services are being started.
+Phase = Literal["begun", "exchanging", "exchanged", "united", "starting", "done", "rolling back", "rolled back"]
 
 UNFINISHED = "a restore is unfinished"
 NEXT = "v6 restore --continue, or v6 restore --rollback"
-_EXCHANGED: frozenset[Phase] = frozenset({"exchanged", "united", "done"})  # recorded once the lakes had been exchanged
+SETTLED: frozenset[Phase] = frozenset({"starting", "done", "rolled back"})  # which lake is in its place is decided, and services may run
+_EXCHANGED: frozenset[Phase] = frozenset({"exchanged", "united", "starting", "done"})  # recorded once the lakes had been exchanged
 
 
 class Restoration(Struct, frozen=True):
@@ -84,9 +86,9 @@ def recorded(home: Home) -> Restoration | None:
 
 
 def unfinished(home: Home) -> Restoration | None:
-    """The restore that was begun and has not ended. Raises BadConfiguration where that cannot be told."""
+    """The restore that was begun and has not come to its lake. Raises BadConfiguration where that cannot be told."""
     found = recorded(home)
-    return found if found is not None and found.phase != "done" else None
+    return found if found is not None and found.phase not in SETTLED else None
 
 
 def check_finished(home: Home) -> None:
@@ -95,9 +97,18 @@ def check_finished(home: Home) -> None:
         raise BadConfiguration(f"{UNFINISHED}: {found.archive}, at the step {found.phase!r}", next_step=NEXT)
 
 
+def check_started(home: Home) -> None:
+    """Raise Unavailable where a restore, or the way back from one, has not come to the end of starting the services. Raises BadConfiguration."""
+    found = recorded(home)
+    if found is not None and found.phase in SETTLED and found.phase != "done":
+        raise Unavailable(
+            f"the services were not started again after the restore of {Path(found.archive).name}", next_step="v6 restore --continue"
+        )
+
+
 def exchanged(home: Home, own: Restoration) -> bool:
     """Whether the restored lake is in its place, and the one from before in the folder of the restore. Raises BadConfiguration."""
-    if own.came is None:
+    if own.came is None or own.phase == "rolled back":
         return False
     aside = own.folder(home) / names.LAKE
     here, there = exchange.identity(home.lake), exchange.identity(aside)

@@ -148,6 +148,9 @@ class Restore:
     # The steps.
 
     def _carry_out(self, own: Restoration) -> None:
+        self._start(own if own.phase in restoration.SETTLED else self._to_its_lake(own))
+
+    def _to_its_lake(self, own: Restoration) -> Restoration:
         if own.phase == "begun" and self._taken_out != own.id:
             self._take_out_again(own)
         self._reduce(own)  # of one that was interrupted, too: somebody may have resumed since
@@ -160,10 +163,8 @@ class Restore:
         if own.phase == "exchanged":
             self._stop_everything()
             own = self._follow(own)
-        if own.phase == "united":
-            self._reconcile()
-            own = restoration.keep(self.home, own.at("done"))
-        self._start(own)
+        self._reconcile()
+        return restoration.keep(self.home, own.at("starting"))
 
     def _roll_back(self, own: Restoration) -> None:
         exchanged = restoration.exchanged(self.home, own)
@@ -178,9 +179,7 @@ class Restore:
             self.done.append(Done("exchange", "ok", "the earlier lake is in its place already"))
         restore_settings.give_back(self.home, own)
         self._reconcile()
-        restoration.forget(self.home)
-        shutil.rmtree(folder, ignore_errors=True)
-        self._start(own)
+        self._start(restoration.keep(self.home, own.at("rolled back")))
 
     def _check_free(self) -> None:
         found = restoration.recorded(self.home)
@@ -301,6 +300,22 @@ class Restore:
             self._ended("reconcile", "unknown", f"could not: {error.message}")
 
     def _start(self, own: Restoration) -> None:
+        """Start the services, and with that end the restore. One that does not start is told of now: it leaves nothing to go on with."""
+        try:
+            self._start_services(own)
+        except V6Error:
+            self._ended_with(own)
+            raise
+        self._ended_with(own)
+
+    def _ended_with(self, own: Restoration) -> None:
+        if own.phase != "rolled back":
+            restoration.keep(self.home, own.at("done"))
+            return
+        shutil.rmtree(own.folder(self.home), ignore_errors=True)
+        restoration.forget(self.home)
+
+    def _start_services(self, own: Restoration) -> None:
         if not own.start:
             self._rooms.services.shutdown(self._report)  # the gateway that was needed to reconcile
             self.done.append(Done("start", "degraded", "services stay stopped, as asked: v6 services start"))

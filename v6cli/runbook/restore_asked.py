@@ -80,6 +80,8 @@ def last(home: Home, how: End, *, start: bool = True) -> Restoration:
         raise BadInput(f"there is no restore to {'go on with' if how == 'continue' else f'be ended by --{how}'} in {home}")
     if how == "continue" and found.phase == "rolling back":
         raise UsageError("this restore is being rolled back", next_step="v6 restore --rollback")
+    if how == "rollback" and found.phase == "rolled back":
+        raise UsageError("this restore was rolled back already, but for starting the services", next_step="v6 restore --continue")
     if how == "discard" and found.phase != "done":
         raise Refused(f"{restoration.UNFINISHED}: the earlier lake may still be needed", next_step=restoration.NEXT)
     return found.at(found.phase, start=found.start and start)

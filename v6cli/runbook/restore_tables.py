@@ -57,7 +57,7 @@ def way(how: End, own: Restoration, home: Home) -> Table:
         rows = [_row(one) for one in staging.rows_between(home.lake, other)] if came else []
     else:
         head = f"the restore of {name} goes on from the step {own.phase!r}"
-        rows = [] if came else [_row(one) for one in _to_come(own, home, other)]
+        rows = [] if came or own.phase in restoration.SETTLED else [_row(one) for one in _to_come(own, home, other)]
     return Table("v6.restore-plan/1", head, PLAN, rows, as_of=clock.now(), notes=_acts(how, own), empty="no table changes")
 
 
@@ -77,6 +77,9 @@ def _acts(how: End, own: Restoration) -> list[str]:
     """What happens beside the exchange, in the order of its steps."""
     if how == "discard":
         return ["nothing brings it back then" + (f" but the safety backup {Path(own.safety).name}" if own.safety else "")]
+    services = f"services {'are started' if own.start else 'stay stopped'}"
+    if how == "continue" and own.phase in restoration.SETTLED:
+        return [services]
     said = ["trading is REDUCING until v6 resume, and every service is stopped"]
     if how == "continue" and own.phase == "begun":
         said.append("the archive is taken out once more, every sum checked, and what is there is backed up")
@@ -85,7 +88,7 @@ def _acts(how: End, own: Restoration) -> list[str]:
     said.append(
         "the restored lake is thrown away; what state has learnt stays" if how == "rollback" else "state is united with the backup's"
     )
-    said.append(f"then a sync with IB; services {'are started' if own.start else 'stay stopped'}")
+    said.append(f"then a sync with IB; {services}")
     return said
 
 
