@@ -828,6 +828,20 @@ def test_a_lake_on_a_disk_that_fails_is_replaced_and_kept_although_it_cannot_be_
     assert kept is not None and kept.phase == "done" and any((kept.folder(home) / names.LAKE).iterdir())
 
 
+@pytest.mark.parametrize("left", ["chains/spy", ""])
+def test_what_is_left_of_a_lake_is_saved_be_it_in_a_folder_of_it(later, left: str) -> None:
+    home, archive, then, _ = later
+    for name in {name.partition("/")[0] for name in then} - {left.partition("/")[0]}:
+        shutil.rmtree(home.lake / name)
+    it = run(home, Wish(archive))
+    kept = restoration.recorded(home)
+    assert kept is not None and rows(home.lake) == then
+    if left:
+        assert [table.name for table in staging.look(Path(kept.safety), events.ignore).tables] == [left]
+    else:
+        assert next(one.text for one in it.done if one.step == "safety backup") == "there is no lake to save"
+
+
 @pytest.mark.parametrize("phase", ["exchanging", "exchanged", "united"])
 def test_gone_on_with_it_reduces_again_where_somebody_resumed_meanwhile(later, monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
     home, archive, then, _ = later

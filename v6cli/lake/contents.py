@@ -152,6 +152,11 @@ def look(lake: Path, descriptors: int, *, patience: float = PATIENCE, without: M
         clock.pause_blocking(_PAUSE)
 
 
+def has_tables(lake: Path) -> bool:
+    """Whether a table is anywhere in the lake, be it in a folder of it. Raises LakeUnreadable where the folder itself cannot be read."""
+    return bool(_walk(lake)[0])
+
+
 def _look_once(lake: Path, descriptors: int, without: Mapping[str, str]) -> Contents:
     names, strays = _walk(lake)
     why, sync, versions = _named(lake)

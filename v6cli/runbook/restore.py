@@ -223,11 +223,10 @@ class Restore:
 
     def _save(self, own: Restoration) -> Restoration:
         """The safety backup of what is there now. A lake that is missing has nothing to save, and one that cannot be read is what is replaced."""
-        if own.safety or not any(self.home.lake.glob("*/_delta_log")):
-            self.done.append(Done("safety backup", "ok", Path(own.safety).name if own.safety else "there is no lake to save"))
-            return own
-        with self._step("safety backup", "") as said:
+        with self._step("safety backup", Path(own.safety).name or "there is no lake to save") as said:
             try:
+                if own.safety or not contents.has_tables(self.home.lake):
+                    return own
                 made = create.create(self.home, self._rooms.settings, self._rooms.state, self._report)
             except LakeUnreadable as error:
                 said(f"none: {error.message}; the lake itself is kept until --discard", degraded=True)
