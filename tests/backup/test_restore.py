@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -826,6 +827,31 @@ def test_a_lake_on_a_disk_that_fails_is_replaced_and_kept_although_it_cannot_be_
     assert rows(home.lake) == then
     kept = restoration.recorded(home)
     assert kept is not None and kept.phase == "done" and any((kept.folder(home) / names.LAKE).iterdir())
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK]
+)
+@pytest.mark.parametrize(("size", "times", "why"), [(256 << 20, 1, "a header of 268,435,456 bytes"), (512, 2000, "recursion")])
+def test_headers_without_end_of_an_older_layout_are_not_read_into_memory(
+    later, tmp_path: Path, kind: bytes, size: int, times: int, why: str
+) -> None:
+    home, _, _, _ = later
+    header = tarfile.TarInfo("h")
+    header.type, header.size = kind, size
+    endless = tmp_path / "backup_20260102_163000.tar.gz"
+    with gzip.open(endless, "wb", 1) as file:
+        for _ in range(times):
+            file.write(header.tobuf(tarfile.USTAR_FORMAT))
+            file.writelines(bytes(min(size, 1 << 20)) for _ in range(0, size, 1 << 20))
+    tracemalloc.start()
+    try:
+        with restoring(home) as it, pytest.raises(BadInput, match=why) as refused, it.staged(Wish(endless)):
+            pass
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+    assert "\n" not in refused.value.message and endless.name in refused.value.message
 
 
 @pytest.mark.parametrize("left", ["chains/spy", ""])

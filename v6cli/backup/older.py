@@ -18,7 +18,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from v6cli.backup import names, scratch, tar
 from v6cli.backup.extract import SPARE
@@ -36,6 +36,8 @@ from v6cli.results import bytes_text
 _PLACE = re.compile(r"(?:\./)?(?:backup(?:_[0-9A-Za-z_-]+)?/)?(data/lake/.+)")
 _TOLD_EVERY = 8 << 20
 _CHUNK = 1 << 20
+_LONGEST_HEADER = 1 << 16  # bytes: names and attributes need no more
+_HEADERS = {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
 #: How what compressed an archive begins, and what reads it back and checks its sum; ``tarfile`` by itself checks none in a stream.
 _COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
@@ -45,7 +47,7 @@ def stage(archive: Path, into: Path, report: Report, *, only: Sequence[str] = ()
     private_folder(into)
     try:
         _extract(archive, into, report)
-    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError) as error:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RecursionError) as error:
         raise refused(archive, f"it is damaged: {error}") from error
     except OSError as error:
         if error.filename is None or Path(os.fsdecode(error.filename)) == archive:
@@ -85,7 +87,7 @@ def _extract(archive: Path, into: Path, report: Report) -> None:
     free = scratch.free(into) - SPARE
     done = told = 0
     seen: list[str] = []
-    with _opened(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as packed:
+    with _opened(archive) as stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as packed:
         for path, member in _members(archive, packed):
             seen.append(path)
             done += member.size
@@ -100,6 +102,18 @@ def _extract(archive: Path, into: Path, report: Report) -> None:
         stream.check_end()
     if both := names.collision(seen):
         raise refused(archive, f"{both[0]!r} and {both[1]!r} are one name on other file systems")
+
+
+class _Header(tarfile.TarInfo):
+    """A header of an archive. Those that say something of the next one ``tarfile`` reads into memory at once, however long they are."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The header in a block. Raises TarError."""
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in _HEADERS and found.size > _LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {found.size:,} bytes")
+        return found
 
 
 class _Stream:
