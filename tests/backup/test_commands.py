@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import msgspec
 import pytest
 
 from v6cli import clock, events, locks
-from v6cli.backup import catalogue, compare, extract, retention, verify
+from v6cli.backup import carrying, catalogue, compare, extract, retention, verify
 from v6cli.backup.catalogue import Kept, Record
 from v6cli.errors import Refused
 from v6cli.home import Home
 from v6cli.lake.writer import Writer
+from v6cli.settings import Backups
 from v6cli.state import journal
 from v6cli.state.database import open_read_only
 
@@ -156,6 +158,38 @@ def test_a_session_without_a_backup_before_the_next_close_is_a_gap(monkeypatch: 
     assert [day.day for day in retention.gaps([at("20261124_120000"), *after_each_close[1:]], NOW)] == [24], (
         "before the close it lacks the rest"
     )
+
+
+def test_the_later_backup_of_the_hour_that_repeats_is_the_latest(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """01:30 before the clocks go back, then 01:20 and 01:30 after it."""
+    made = []
+    for hour, minute in ((5, 30), (6, 20), (6, 30)):
+        monkeypatch.setattr(clock, "now", lambda hour=hour, minute=minute: datetime(2026, 11, 1, hour, minute, tzinfo=UTC))
+        made.append(back_up(home).path)
+        assert catalogue.resolve(home, "latest") == made[-1]
+    assert sorted(made) == made and len(set(made)) == 3
+    own = Backups(remote=str(tmp_path / "nas"))
+    assert carrying.carry(home, own, events.ignore).error is None
+    shutil.rmtree(home.backups)
+    with carrying.archive_of(home, own, "latest", home.backups, events.ignore) as path:
+        assert path.name == made[-1].name
+
+
+def test_a_name_of_the_hour_that_repeats_is_read_with_the_manifest(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older v6 named a backup by the clock alone."""
+    monkeypatch.setattr(clock, "now", lambda: datetime(2026, 11, 1, 6, 20, tzinfo=UTC))
+    later = back_up(home).path
+    named = later.with_name("backup_20261101_012000.tar.gz")
+    assert later == named
+    monkeypatch.setattr(clock, "now", lambda: datetime(2026, 11, 1, 5, 30, tzinfo=UTC))
+    earlier = back_up(home).path
+    unreadable = named.with_name("backup_20261101_014500.tar.gz")
+    unreadable.write_bytes(b"no archive")
+    odd = named.with_name("backup_20269999_999999.tar.gz")
+    odd.write_bytes(b"no archive")
+    assert [one.path for one in catalogue.backups(home)] == [named, unreadable, earlier, odd]
+    ages = [retention.age_of(one, datetime(2026, 11, 1, 7, 0, tzinfo=UTC)) / 60 for one in catalogue.backups(home)[:3]]
+    assert ages == [40, 75, 90]
 
 
 def test_differences_are_named(home: Home, batch) -> None:

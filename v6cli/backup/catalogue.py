@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from v6cli import clock
 from v6cli.backup import archive, manifest
-from v6cli.backup.create import SUFFIX, SUM_SUFFIX
+from v6cli.backup.create import SUFFIX, SUM_SUFFIX, moment_in
 from v6cli.backup.manifest import Summary
 from v6cli.backup.verify import Verified
 from v6cli.errors import BadInput, CannotWrite, UsageError
@@ -27,7 +27,8 @@ from v6cli.home import Home
 
 RECORD_SUFFIX = ".verified"
 LATEST = "latest"
-_NAME = re.compile(r"backup_(\d{8}_\d{6})\.tar\.gz")
+_NAME = re.compile(r"backup_\d{8}_\d{6}\.tar\.gz")
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Record(Struct, frozen=True):
@@ -68,15 +69,15 @@ class Described(Struct, frozen=True):
 
 
 def backups(home: Home) -> list[Kept]:
-    """Every backup of the home by its name, the newest first. Raises BadInput where the folder cannot be read."""
+    """Every backup of the home, the newest first; those whose names are no moment are last. Raises BadInput where the folder cannot be read."""
     try:
         names = [entry.name for entry in os.scandir(home.backups) if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise BadInput(f"{home.backups} cannot be read: {error.strerror}") from error
-    found = [_kept(home.backups / name) for name in sorted(names, reverse=True)]
-    return [one for one in found if one is not None]
+    found = [one for name in names if (one := _kept(home.backups / name))]
+    return sorted(found, key=lambda one: (taken(one) or _NEVER, one.name), reverse=True)
 
 
 def resolve(home: Home, wanted: str | Path) -> Path:
@@ -114,12 +115,14 @@ def describe(kept: Kept) -> Described:
 
 
 def taken(kept: Kept) -> datetime | None:
-    """When the backup was taken, by its name; in the hour that repeats, the earlier of the two moments."""
-    match = _NAME.fullmatch(kept.path.name)
-    try:
-        return datetime.strptime(match[1], "%Y%m%d_%H%M%S").replace(tzinfo=clock.eastern()) if match else None
-    except ValueError:
+    """When the backup was taken, by its name. Which of the two moments in the hour that repeats its manifest says; the earlier one where none does."""
+    named = moment_in(kept.path.name)
+    if named is None:
         return None
+    at = named.replace(tzinfo=clock.eastern())
+    if at.utcoffset() != at.replace(fold=1).utcoffset() and (summary := describe(kept).summary):
+        return summary.taken
+    return at
 
 
 def record_all(home: Home, verified: list[Verified]) -> list[str]:

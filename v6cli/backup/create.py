@@ -34,6 +34,8 @@ from v6cli.state.database import State
 
 SUFFIX = ".tar.gz"
 SUM_SUFFIX = ".sha256"
+_NAME = f"backup_%Y%m%d_%H%M%S{SUFFIX}"
+_SET_BACK = timedelta(hours=1)  # as far as a clock goes back, in November or corrected
 WHAT = "backup"
 ATTEMPTS = 3
 USUAL, LEAST = 0.85, 0.4  # of the bytes that go in, what an archive usually takes, and less than which none ever did
@@ -195,11 +197,25 @@ def _named_as(path: Path, draft: Path, sha256: str) -> Path:
 
 
 def _free_name(folder: Path, taken: datetime) -> Path:
-    """``backup_YYYYMMDD_HHMMSS.tar.gz`` in New York; where it is taken, be it in the hour that repeats, the next second's that is free."""
-    moment = taken.astimezone(clock.eastern()).replace(tzinfo=None)
-    while os.path.lexists(path := folder / f"backup_{moment:%Y%m%d_%H%M%S}{SUFFIX}") or os.path.lexists(_beside(path)):
+    """``backup_YYYYMMDD_HHMMSS.tar.gz`` in New York; where it is taken the next second's that is free.
+
+    Names sort as the backups were made: in the hour that repeats, or on a clock that was set back, it is a second after the last one.
+    """
+    moment = wall = taken.astimezone(clock.eastern()).replace(tzinfo=None)
+    for path in folder.glob(f"*{SUFFIX}"):
+        if (other := moment_in(path.name)) and wall <= other < wall + _SET_BACK:
+            moment = max(moment, other + timedelta(seconds=1))
+    while os.path.lexists(path := folder / f"{moment:{_NAME}}") or os.path.lexists(_beside(path)):
         moment += timedelta(seconds=1)
     return path
+
+
+def moment_in(name: str) -> datetime | None:
+    """The moment in the name of a backup, as a clock in New York showed it; None where it has none."""
+    try:
+        return datetime.strptime(name, _NAME)  # noqa: DTZ007  the hour that repeats has no zone of its own
+    except ValueError:
+        return None
 
 
 def _beside(path: Path) -> Path:
