@@ -19,7 +19,8 @@ def command(app: App, keep: float | None, dry_run: bool) -> None:
 
     When to use: by schedule, or when the disk fills. The newest backup and the newest
     verified one are never removed, however old they are. The same holds of the copies in
-    backup.remote.
+    backup.remote; those that another home sent there, or this one before it was moved, or
+    nobody knows who, are left alone.
 
     \b
     Exit codes: 0; 69 the place of the copies does not answer; 74 one cannot be

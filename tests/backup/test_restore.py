@@ -142,7 +142,7 @@ def test_what_is_not_agreed_to_changes_nothing(later) -> None:
     }
 
 
-PHASES = 5  # times that a restore of everything records how far it is: begun, its safety backup, exchanging, exchanged, united; then starting, done
+PHASES = 5  # times that a restore of everything records how far it is until it is united: begun, its safety backup, exchanging, exchanged
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before it is recorded", "after"])

@@ -69,7 +69,7 @@ class Described(Struct, frozen=True):
 
 
 def backups(home: Home) -> list[Kept]:
-    """Every backup of the home, the newest first; those whose names are no moment are last. Raises BadInput where the folder cannot be read."""
+    """Every backup of the home, the newest first, those last whose names are no moment. Raises BadInput where the folder cannot be read."""
     try:
         names = [entry.name for entry in os.scandir(home.backups) if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)]
     except FileNotFoundError:
@@ -115,7 +115,10 @@ def describe(kept: Kept) -> Described:
 
 
 def taken(kept: Kept) -> datetime | None:
-    """When the backup was taken, by its name. Which of the two moments in the hour that repeats its manifest says; the earlier one where none does."""
+    """When the backup was taken, by its name; None where that is no moment.
+
+    In the hour that repeats a name means either of two moments: the manifest says which, and where it cannot be read it is the earlier.
+    """
     named = moment_in(kept.path.name)
     if named is None:
         return None

@@ -126,7 +126,7 @@ class Copies:
         return ours[1] == theirs[1] if ours and theirs else None
 
     def check_same(self, archive: Path) -> None:
-        """The copy of this name is of this backup, and of none that another home made at the same second. Raises BadConfiguration, Unavailable."""
+        """Raise BadConfiguration where the copy of this name is of a backup that another home made at that second. Raises Unavailable."""
         if self.same(archive) is False:
             raise BadConfiguration(
                 f"{self.where} has another backup by the name {archive.name}: of another home, which keeps its copies there, too",

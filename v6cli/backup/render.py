@@ -140,7 +140,7 @@ def _listed(one: Described, now: datetime) -> tuple[Any, ...]:
 
 
 def copies(found: list[Copy], homes: dict[str, str], here: set[str], where: str, now: datetime) -> Table:
-    """The copies in their place. ``homes`` says whose they are where that is known, ``here`` names those of which this home has the backup."""
+    """The copies in their place. ``homes`` says whose they are, as far as known; ``here`` names those of which this home has the backup."""
     columns = (
         Column("backup"),
         Column("age", kind="seconds", unit="s"),

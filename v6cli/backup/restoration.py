@@ -98,7 +98,7 @@ def check_finished(home: Home) -> None:
 
 
 def check_started(home: Home) -> None:
-    """Raise Unavailable where a restore, or the way back from one, has not come to the end of starting the services. Raises BadConfiguration."""
+    """Raise Unavailable where a restore, or the way back, has not started all services; BadConfiguration where that cannot be told."""
     found = recorded(home)
     if found is not None and found.phase in SETTLED and found.phase != "done":
         raise Unavailable(

@@ -21,8 +21,9 @@ _BESIDE = re.compile(r"(backup_\d{8}_\d{6}\.tar\.gz)\.(sha256|verified)")
 
 
 class Fate(Struct, frozen=True):
-    """What pruning does with one backup. ``age`` is in seconds; ``why`` it is kept, empty where it goes; ``ours`` unless it is a copy that is
-    not proven to be of this home.
+    """What pruning does with one backup. ``age`` is in seconds; ``why`` it is kept, empty where it goes.
+
+    ``ours`` is false of a copy that is not proven to be of this home.
     """
 
     kept: Kept
