@@ -489,6 +489,7 @@ def hostile(member: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> Any:
         hostile("data/lake/t/_delta_log/x", tarfile.SYMTYPE, "/etc/passwd"),
         hostile("data/lake/t/_delta_log/x", tarfile.LNKTYPE, "/etc/passwd"),
         hostile("data/lake/t/fifo", tarfile.FIFOTYPE),
+        hostile("data/lake/t/sparse", tarfile.GNUTYPE_SPARSE),
         hostile("data/lake/positions/_delta_log/00000000000000000000.json"),
         hostile("data/lake/Positions/x"),
         hostile("nothing/of/it"),

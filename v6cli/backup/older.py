@@ -105,7 +105,9 @@ def _extract(archive: Path, into: Path, report: Report) -> None:
 
 
 class _Header(tarfile.TarInfo):
-    """A header of an archive. Those that say something of the next one ``tarfile`` reads into memory at once, however long they are."""
+    """A header of an archive. Those that say something of the next one ``tarfile`` reads into memory at once, and where the holes of a
+    sparse file are, however long that is.
+    """
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -113,6 +115,8 @@ class _Header(tarfile.TarInfo):
         found = super().frombuf(buf, encoding, errors)
         if found.type in _HEADERS and found.size > _LONGEST_HEADER:
             raise tarfile.ReadError(f"a header of {found.size:,} bytes")
+        if found.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError(f"{found.name!r} is a sparse file")
         return found
 
 
