@@ -402,6 +402,29 @@ def test_a_combo_fills_as_a_line_and_its_legs_of_which_only_these_count(serve, l
     serve(EMPTY, act)
 
 
+def test_a_leg_filled_in_parts_states_the_average_of_its_parts(serve, library, frozen, until):
+    async def act(gateway, connect):
+        client = await connect()
+        low, high = [await resolve(client, put(library, strike)) for strike in (640, 650)]
+        legs = [library.ComboLeg(conId=leg.conId, ratio=1, action=side, exchange="SMART") for leg, side in ((low, "BUY"), (high, "SELL"))]
+        bag = library.Contract(symbol="SPY", secType="BAG", exchange="SMART", currency="USD", comboLegs=legs)
+        trade = client.placeOrder(bag, market(library, "BUY", 300, tif="GTC"))
+        for step in range(1, 100):
+            frozen(step * 60)
+            await client.reqCurrentTimeAsync()
+            if trade.orderStatus.status == "Filled":
+                break
+        for contract in (low, high):
+            parts = [fill.execution for fill in trade.fills if fill.contract.conId == contract.conId]
+            assert len({part.price for part in parts}) > 1
+            for place, part in enumerate(parts, 1):
+                shares = [earlier.shares for earlier in parts[:place]]
+                assert part.cumQty == sum(shares)
+                assert part.avgPrice == pytest.approx(sum(one.price * one.shares for one in parts[:place]) / sum(shares))
+
+    serve(RICH, act)
+
+
 def test_realized_profit_is_reported_with_the_closing_fill(serve, library, frozen, until):
     async def act(gateway, connect):
         client = await connect()

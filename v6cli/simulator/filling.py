@@ -21,7 +21,8 @@ def fill(
     ``legs`` are a combo's: contract, signed ratio when the combo is bought, price per share. A combo yields a line that sums
     it up, and one for each leg; only those move positions and cash.
     """
-    order.average_price = round((order.average_price * order.filled + price * quantity) / (order.filled + quantity), 8)
+    before = order.filled
+    order.average_price = _average(order.average_price, before, price, quantity)
     order.last_price = price
     order.filled += quantity
     number = book.numbers.next_execution(day_of(at))
@@ -55,6 +56,13 @@ def fill(
 
     execute(order.contract, order.sign * quantity, price, order.filled, order.average_price)
     for contract, ratio, at_price in legs:
-        execute(contract, order.sign * ratio * quantity, at_price, order.filled * abs(ratio), at_price)
+        average = _average(order.leg_averages.get(contract.con_id, 0.0), before, at_price, quantity)
+        order.leg_averages[contract.con_id] = average
+        execute(contract, order.sign * ratio * quantity, at_price, order.filled * abs(ratio), average)
     account.own_fills += made
     return made
+
+
+def _average(earlier: float, filled: float, price: float, quantity: float) -> float:
+    """The price per share of all that is filled, once ``quantity`` at ``price`` has come to ``filled`` at ``earlier``."""
+    return round((earlier * filled + price * quantity) / (filled + quantity), 8)

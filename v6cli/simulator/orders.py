@@ -33,7 +33,8 @@ class Order(Struct):
     runs out. ``triggered`` is whether a stop's price was reached. ``cancel_due`` is when a cancel that was asked for is
     carried out. ``fees`` are what its fills so far cost by the contract, ``charged`` what was charged for them, minimum
     included. ``reserved_each`` is the equity that each unit still to be filled keeps from other orders, in currency.
-    ``liquidation`` is 1 for one by which IB closes a position by itself.
+    ``liquidation`` is 1 for one by which IB closes a position by itself. ``leg_averages`` are what a combo's legs filled at so
+    far, on average, by contract id.
     """
 
     order_id: int
@@ -68,6 +69,7 @@ class Order(Struct):
     charged: float = 0.0
     reserved_each: float = 0.0
     liquidation: int = 0
+    leg_averages: dict[int, float] = {}
 
     @property
     def alive(self) -> bool:
