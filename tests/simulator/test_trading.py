@@ -359,6 +359,64 @@ def test_cancelling_a_parent_cancels_its_children(serve, library, frozen, until)
     serve(EMPTY, act)
 
 
+@pytest.fixture
+def half_filled(library, until):
+    """Place a bracket whose first order fills in part, and return its trades: that one's, the limit's, the stop's."""
+
+    async def place(client):
+        contract = await resolve(client, put(library))
+        orders = client.bracketOrder("BUY", 300, 5.0, 90.0, 0.05)
+        orders.parent.orderType = "MKT"
+        for order in orders:
+            order.tif = "GTC"
+        trades = [client.placeOrder(contract, order) for order in orders]
+        await until(lambda: trades[0].orderStatus.filled and trades[2].orderStatus.status == "PreSubmitted")
+        assert trades[0].orderStatus.remaining
+        return trades
+
+    return place
+
+
+def shrink(client, parent):
+    parent.order.totalQuantity = parent.orderStatus.filled
+    client.placeOrder(parent.contract, parent.order)
+
+
+@pytest.mark.parametrize("end", [shrink, lambda client, parent: client.cancelOrder(parent.order)])
+def test_children_of_a_half_filled_order_that_ends_stay_for_what_has_filled(serve, frozen, until, half_filled, end):
+    async def act(gateway, connect):
+        client = await connect()
+        parent, take, stop = await half_filled(client)
+        end(client, parent)
+        await until(lambda: [trade.orderStatus.status for trade in (parent, take)] == ["Cancelled", "Submitted"])
+        await client.reqCurrentTimeAsync()
+        filled = parent.orderStatus.filled
+        assert [trade.order.totalQuantity for trade in (take, stop)] == [filled, filled]
+        assert (stop.orderStatus.status, stop.orderStatus.whyHeld) == ("PreSubmitted", "trigger")
+        take.order.orderType, take.order.lmtPrice = "LMT", 3.0
+        client.placeOrder(take.contract, take.order)
+        for step in range(1, 100):
+            frozen(step * 60)
+            await client.reqCurrentTimeAsync()
+            if take.orderStatus.status == "Filled":
+                break
+        await until(lambda: stop.orderStatus.status == "Cancelled" and not gateway.account.holdings)
+
+    serve(RICH, act)
+
+
+def test_a_global_cancel_takes_the_children_of_what_has_filled_too(serve, frozen, until, half_filled):
+    async def act(gateway, connect):
+        client = await connect()
+        trades = await half_filled(client)
+        client.reqGlobalCancel()
+        await until(lambda: [trade.orderStatus.status for trade in trades] == ["Cancelled"] * 3)
+        assert not gateway.book.alive
+        assert "Submitted" not in {entry.status for entry in trades[1].log}
+
+    serve(RICH, act)
+
+
 def test_one_of_a_group_cancels_the_rest(serve, library, frozen, until):
     async def act(gateway, connect):
         client = await connect()

@@ -204,7 +204,7 @@ class Desk:
         """Cancel this client's own order. Raises Refused when it has none of this id, or it is over."""
         order = self.book.working(client_id, order_id)
         if order is not None:
-            self._cancel(order, now)
+            self._cancel([order], now)
             return
         done = self.book.done(client_id, order_id)
         if done is None:
@@ -213,23 +213,28 @@ class Desk:
 
     def cancel_everything(self, now: datetime, among: Iterable[Order] | None = None) -> None:
         """Cancel every order of the account, all clients' and those entered by hand; ``among`` leaves out what is not there."""
-        for order in self.book.alive if among is None else among:
-            if order.alive:
-                self._cancel(order, now)
+        self._cancel(self.book.alive if among is None else list(among), now)
 
-    def _cancel(self, order: Order, now: datetime) -> None:
-        if order.status != "PendingCancel":
-            price = self._mishaps.crosses(order, lambda: self._floor.price_when_met(order, now))
-            if price is not None:
-                self._floor.fill_when_met(order, price, now)
-                late = _too_late(order)
-                self._tell.message(order, late.code, late.text)
-                return
-            self._mishaps.delay_cancel(order, self._floor.next_open(order, now))
-            order.cancel_due = now + timedelta(seconds=self._cancel_seconds)
-            order.status = "PendingCancel"
-            self._tell.order(order)
-        self._floor.ends_by_the_clock(order, now)
+    def _cancel(self, orders: list[Order], now: datetime) -> None:
+        # All are on their way out before the first ends: none is to work because the one that it waits for is gone.
+        for order in orders:
+            if order.alive and order.status != "PendingCancel":
+                self._begin_cancel(order, now)
+        for order in orders:
+            if order.alive:
+                self._floor.ends_by_the_clock(order, now)
+
+    def _begin_cancel(self, order: Order, now: datetime) -> None:
+        price = self._mishaps.crosses(order, lambda: self._floor.price_when_met(order, now))
+        if price is not None:
+            self._floor.fill_when_met(order, price, now)
+            late = _too_late(order)
+            self._tell.message(order, late.code, late.text)
+            return
+        self._mishaps.delay_cancel(order, self._floor.next_open(order, now))
+        order.cancel_due = now + timedelta(seconds=self._cancel_seconds)
+        order.status = "PendingCancel"
+        self._tell.order(order)
 
     def bind_by_hand(self) -> None:
         """Give orders by hand ids that client 0 can name them by."""

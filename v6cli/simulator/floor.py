@@ -212,16 +212,27 @@ class Floor:
             self.work(self.book.children_of(order), moment)
 
     def end(self, order: Order, status: str, moment: datetime, ended_by: str, reason: str = "") -> None:
-        """End an order without a fill, and its children with it."""
+        """End an order that is not filled. Its children end with it, but for what has filled of it: they work for that."""
         children = self.book.children_of(order)
         order.status, order.ended_by, order.why_held = status, ended_by, ""
         self.book.end(order, moment)
         self._tell.order(order)
         if status == "Cancelled":
             self._tell.message(order, 202, f"Order Canceled - reason:{reason}")
+        if order.filled:
+            self._release(children, order.filled, moment)
+            return
         for child in children:
             if child.alive:
                 self.end(child, "Cancelled", moment, "Cancelled by System", "Parent order is being cancelled.")
+
+    def _release(self, children: Iterable[Order], most: float, moment: datetime) -> None:
+        """Let the children of an order that ended when ``most`` of it was filled work for that much."""
+        for child in children:
+            if child.quantity > most:
+                child.quantity = most
+                self._tell.order(child)
+        self.work(children, moment)
 
     def _settle_rivals(self, order: Order, quantity: float, moment: datetime) -> None:
         """A fill reduces the orders it competes with by as much, or cancels them: all of them at once for OCA type 1."""
