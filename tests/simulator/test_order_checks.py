@@ -77,6 +77,23 @@ def test_a_group_reaches_across_clients(serve, library, spy, limit, frozen, unti
     serve(RICH, act)
 
 
+def test_a_group_of_which_one_has_filled_takes_no_other(serve, spy, limit, frozen, until):
+    async def act(gateway, connect):
+        client = await connect()
+        heard = errors_of(client)
+        first = client.placeOrder(spy, limit("BUY", 700.0, ocaGroup="either", ocaType=1))
+        await until(lambda: first.orderStatus.status == "Filled")
+        late = client.placeOrder(spy, limit("BUY", 500.0, ocaGroup="either", ocaType=1))
+        other = client.placeOrder(spy, limit("BUY", 500.0, ocaGroup="another", ocaType=1))
+        await until(lambda: other.orderStatus.status == "Submitted")
+        assert heard == [(late.order.orderId, 201)]
+        assert [order.oca_group for order in gateway.book.alive] == ["another"]
+        (rejected,) = [order for order in gateway.book.ended if order.order_id == late.order.orderId]
+        assert rejected.ended_by.endswith("OCA group is already filled.")
+
+    serve(RICH, act)
+
+
 @pytest.mark.parametrize("strikes", [(650,), (640, 645, 650, 655, 660), (650, 650)])
 def test_a_combo_has_two_to_four_different_legs(serve, library, limit, frozen, strikes):
     async def act(gateway, connect):

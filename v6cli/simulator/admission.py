@@ -48,6 +48,12 @@ class Admission:
         if generations > MOST_GENERATIONS:
             raise Refused(201, "Order rejected - reason:Too many orders wait for one another.")
 
+    def rejection(self, order: Order, now: datetime) -> str | None:
+        """Why ``order`` is rejected as it is sent; None where it is not, and then its funds are kept for it."""
+        if self._book.is_filled(order.oca_group):
+            return "Order rejected - reason:OCA group is already filled."
+        return self.reserve(order, order, now)
+
     def reserve(self, order: Order, described: Order, now: datetime) -> str | None:
         """Keep what ``order`` takes of the account's funds once it is as ``described``; or say why they do not suffice."""
         found = self.effect(described, now)

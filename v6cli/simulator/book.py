@@ -133,6 +133,10 @@ class Book:
             )
         ]
 
+    def is_filled(self, group: str) -> bool:
+        """Whether an order of this group has filled, as far as it is remembered."""
+        return bool(group) and any(order.oca_group == group and order.status == "Filled" for order in self._ended.values())
+
     def reserved_beside(self, order: Order) -> float:
         """The equity that working orders keep from this one: its parent and its rivals none, and of those of which one ends the others,
         only the one that keeps most."""

@@ -124,8 +124,8 @@ class Desk:
     def _send(self, order: Order, now: datetime) -> None:
         if not order.alive:
             return
-        short = self._admission.reserve(order, order, now)
-        rejection = Rejection(201, short) if short is not None else self._mishaps.rejection(order)
+        reason = self._admission.rejection(order, now)
+        rejection = Rejection(201, reason) if reason is not None else self._mishaps.rejection(order)
         if rejection is not None:
             self._reject(order, now, rejection)
             return
