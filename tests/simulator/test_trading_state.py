@@ -176,6 +176,36 @@ def test_what_happened_while_the_link_was_lost_is_not_lost_with_the_gateway(serv
     serve(scenario, after, state=state)
 
 
+def test_an_order_that_never_left_a_gateway_goes_with_it(serve, library, at, until, tmp_path):
+    at(rate=1e-9)
+    state = tmp_path / "gateway.json"
+
+    def order(ref, **how):
+        return library.LimitOrder("BUY", 1, 500.0, tif="GTC", orderRef=ref, **how)
+
+    async def before(gateway, connect):
+        client = await connect()
+        sent = client.placeOrder(spy(library), order("sent"))
+        client.placeOrder(spy(library), order("kept back", transmit=False))
+        await until(lambda: sent.orderStatus.status == "Submitted")
+        gateway.faults.set("link-lost")
+        waiting = client.placeOrder(spy(library), order("waits for the link"))
+        await until(lambda: waiting.orderStatus.status == "PendingSubmit" and waiting.order.permId)
+        return waiting.order.orderId, waiting.order.permId
+
+    order_id, perm_id = serve(SCENARIO, before, state=state)
+
+    async def after(gateway, connect):
+        client = await connect()
+        assert [trade.order.orderRef for trade in await client.reqAllOpenOrdersAsync()] == ["sent"]
+        assert await client.reqCompletedOrdersAsync(False) == []
+        again = client.placeOrder(spy(library), order("again"))
+        await until(lambda: again.orderStatus.status == "Submitted")
+        assert again.order.orderId > order_id and again.order.permId > perm_id
+
+    serve(SCENARIO, after, state=state)
+
+
 def test_index_options_pay_cash(at):
     positions = [PositionSpec("SPX", -1, right="C", expiry="2026-11-27", strike="spot-3%", trading_class="SPXW")]
     (cash, _), account, marks = settled(at, positions, 4)

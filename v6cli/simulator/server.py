@@ -79,7 +79,7 @@ class Gateway:
             self.book = Book(working(scenario, self.account.initial, day_of(now).toordinal()))
         else:
             self.account.restore(saved.cash, saved.initial, saved.holdings, saved.fills)
-            self.book = Book(saved.alive, saved.ended, saved.highest_ids, saved.numbers)
+            self.book = Book(saved.at_ib, saved.ended, saved.highest_ids, saved.numbers)
             self._next_ids, self._saved_ids = dict(saved.next_ids), dict(saved.next_ids)
         self.statement = Statement(self.account, self.faults)
         self.announcer = answers.Announcer(self)

@@ -1,6 +1,7 @@
 """What outlives the gateway's process: account, orders, executions and every counter of ids, in one JSON file.
 
-It is written before any message leaves that tells of a change: what a client was told is still so after a crash.
+It is written before any message leaves that tells of a change: what a client was told is still so after a crash,
+but for orders that IB does not have yet.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ class Saved(Struct, frozen=True):
     highest_ids: dict[int, int]
     next_ids: dict[int, int]
     numbers: Numbers
+
+    @property
+    def at_ib(self) -> list[Order]:
+        """The orders alive that had left the gateway: those that waited in it, for a lost link or their client's word, went with it."""
+        return [order for order in self.alive if order.transmit]
 
 
 def load(path: Path, account: str, seed: int, symbols: Collection[str]) -> Saved | None:
