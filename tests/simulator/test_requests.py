@@ -312,6 +312,33 @@ def test_history_daily_and_intraday(serve, library, at):
     serve("default", act)
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        "20261123 12:30:00",
+        "20261123 12:30:00 US/Eastern",
+        "20261123  12:30:00 America/Chicago",
+        "20261123 18:30:00 Europe/Berlin",
+        "20261124 02:30:00 Asia/Tokyo",
+        "20261123-17:30:00",
+        "20261123 17:30:00 UTC",
+        "12:30:00",
+    ],
+)
+def test_history_ends_when_its_zone_says(serve, library, at, end):
+    at(datetime(2026, 11, 23, 20, 0, tzinfo=UTC) if end[2] == ":" else TUESDAY)
+
+    async def act(_gateway, connect):
+        client = await connect()
+        stock = library.Stock("SPY", "SMART", "USD")
+        await client.qualifyContractsAsync(stock)
+        bars = await client.reqHistoricalDataAsync(stock, end, "3600 S", "30 mins", "TRADES", True)
+        shown = [str(bar.date)[:16] for bar in bars]
+        assert shown == (["2026-11-23 11:30", "2026-11-23 12:00"] if "Chicago" not in end else ["2026-11-23 12:30", "2026-11-23 13:00"])
+
+    serve("default", act)
+
+
 def test_history_is_kept_up_to_date(serve, library, until, at):
     at()
 
@@ -337,6 +364,10 @@ def test_history_is_kept_up_to_date(serve, library, until, at):
         ("", "1 day", "1 fortnight", "TRADES", 321),
         ("yesterday", "1 day", "1 D", "TRADES", 10314),
         ("20261341 10:00:00", "1 day", "1 D", "TRADES", 10314),
+        ("20261124", "1 day", "1 D", "TRADES", 10314),
+        ("20261124 10:00:00 Mars/Base", "1 day", "1 D", "TRADES", 10314),
+        ("20261124-15:30:00 UTC", "1 day", "1 D", "TRADES", 10314),
+        ("00010101 00:00:00", "1 day", "1 D", "TRADES", 162),
         ("", "1 sec", "30 D", "TRADES", 162),
     ],
 )
@@ -479,6 +510,7 @@ def test_executions_of_the_day_with_commissions_and_completed_orders(serve, at, 
             ("20261124 15:00:00 UTC", "", ["IWM"]),
             ("20261124-15:00:00", "", ["IWM"]),
             ("20261124 16:00:00 UTC", "", []),
+            ("10:00:00", "", ["IWM"]),
             ("20261124", "ARCA", ["IWM"]),
             ("", "CBOE", ["QQQ"]),
         ):

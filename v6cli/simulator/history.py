@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from v6cli import clock
 from v6cli.models import Contract
 from v6cli.simulator import noise
 from v6cli.simulator.market import Floats, Market
 from v6cli.simulator.sessions import Exchange, Span, day_of
 from v6cli.simulator.subscriptions import BarRequest
+from v6cli.simulator.times import read_time
 
 MOST_BARS = 20_000
+#: The first day with bars.
+BEGINS = date(2004, 1, 23)
 _SIZES = {
     **{f"{number} secs": number for number in (1, 5, 10, 15, 30)},
     "1 sec": 1,
@@ -77,7 +79,7 @@ def _pieces(market: Market, request: BarRequest, now: datetime) -> list[Span]:
         raise Unanswerable(
             162, f"Historical Market Data Service error message:No historical market data for {request.contract.symbol}@{request.what}"
         )
-    end = min(read_end(request.end, now), now)
+    end = _end(request.end, now)
     spans = [(first, min(last, end)) for first, last in _spans(market, request, size, end)]
     if size == 86_400:
         return spans
@@ -92,23 +94,16 @@ def _pieces(market: Market, request: BarRequest, now: datetime) -> list[Span]:
 
 def sessions(market: Market, request: BarRequest, now: datetime) -> list[tuple[date, Span]]:
     """The regular sessions that a SCHEDULE request covers: each day with its first and last moment. Raises Unanswerable."""
-    end = min(read_end(request.end, now), now)
+    end = _end(request.end, now)
     return [(day_of(last), (first, last)) for first, last in _spans(market, request, 86_400, end)]
 
 
-def read_end(text: str, now: datetime) -> datetime:
-    """The end of a request: empty is now, else New York time, or UTC written ``20261124-15:30:00``. Raises Unanswerable."""
-    if not text:
-        return now
-    found = re.match(r"(\d{8})([ -])(\d\d:\d\d:\d\d)(?: (\S+))?$", text)
-    if found is None:
-        raise Unanswerable(10314, "End Date/Time: The date, time, or time-zone entered is invalid.")
-    zone = UTC if found[2] == "-" or found[4] in {"UTC", "GMT"} else clock.eastern()
+def _end(text: str, now: datetime) -> datetime:
+    """The end of a request, not later than ``now``, which is what an empty one means. Raises Unanswerable."""
     try:
-        moment = datetime.strptime(f"{found[1]} {found[3]}", "%Y%m%d %H:%M:%S").replace(tzinfo=zone)
+        return min(read_time(text, now), now) if text else now
     except ValueError:
         raise Unanswerable(10314, "End Date/Time: The date, time, or time-zone entered is invalid.") from None
-    return moment.astimezone(UTC)
 
 
 def _days(duration: str) -> int:
@@ -132,11 +127,11 @@ def _spans(market: Market, request: BarRequest, size: int, end: datetime) -> lis
     wanted, day = _days(request.duration), day_of(end)
     found: list[list[Span]] = []
     for _ in range(2 * wanted + 30):
+        if len(found) == wanted or day < BEGINS:
+            break
         spans = [span for span in exchange.spans(request.contract, day, liquid=request.regular_hours or size == 86_400) if span[0] < end]
         if spans:
             found.append(spans)
-        if len(found) == wanted:
-            break
         day -= timedelta(days=1)
     return [span for spans in reversed(found) for span in spans]
 

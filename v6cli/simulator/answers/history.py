@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from v6cli import clock
 from v6cli.simulator.answers.contracts import read_wanted
-from v6cli.simulator.history import Bar, Unanswerable, bars, growing, sessions
+from v6cli.simulator.history import BEGINS, Bar, Unanswerable, bars, growing, sessions
 from v6cli.simulator.pacing import SMALL_BARS
 from v6cli.simulator.sessions import ZONE_NAME, day_of
 from v6cli.simulator.subscriptions import BarRequest, Bars
@@ -89,7 +89,7 @@ def cancel(connection: Connection, request: Request) -> None:
 
 def head_timestamp(connection: Connection, request: Request) -> None:
     """87: where history begins."""
-    connection.send(88, request.identify(), "20040123-14:30:00")
+    connection.send(88, request.identify(), f"{BEGINS:%Y%m%d}-14:30:00")
 
 
 def push(gateway: Gateway) -> None:

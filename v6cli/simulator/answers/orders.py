@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from v6cli import clock
 from v6cli.simulator.answers.account import contract_fields
@@ -15,6 +14,7 @@ from v6cli.simulator.checks import Refused
 from v6cli.simulator.orders import Execution, Order
 from v6cli.simulator.sessions import day_of
 from v6cli.simulator.ticket import Ticket
+from v6cli.simulator.times import read_time
 from v6cli.simulator.wire import BadField
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def executions(connection: Connection, request: Request) -> None:
     request.skip(1)
     id_ = request.identify()
     client, account, since, symbol, kind, exchange, side = request.integer(), *(request.text() for _ in range(6))
-    earliest = _moment(since)
+    earliest = _earliest(since)
     for fill in connection.gateway.account.fills(clock.now()):
         fits = (
             fill.account in connection.gateway.account.ids
@@ -95,18 +95,14 @@ def _send_fill(connection: Connection, id_: int, fill: Execution) -> None:
         connection.send(*cost)
 
 
-def _moment(text: str) -> datetime:
-    """A filter's time, in New York unless it is in UTC (``20261124-15:30:00``) or names its zone; empty is the beginning of time."""
+def _earliest(text: str) -> datetime:
+    """A filter's time, midnight for a day alone; empty is the beginning of time."""
     if not text:
         return datetime.min.replace(tzinfo=UTC)
-    day, at, zone = [*text.replace("-", " ", 1).split(maxsplit=2), "", "", ""][:3]
-    if zone and not clock.is_zone(zone):
-        raise BadField(f"{zone[:40]!r} is not a time zone")
-    named = ZoneInfo(zone) if zone else UTC if text[8:9] == "-" else clock.eastern()
     try:
-        return datetime.strptime(f"{day} {at or '00:00:00'}", "%Y%m%d %H:%M:%S").replace(tzinfo=named).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise BadField(f"{text[:40]!r} is not a time") from None
+        return read_time(text if ":" in text else f"{text} 00:00:00", clock.now())
+    except ValueError as error:
+        raise BadField(str(error)) from None
 
 
 def place(connection: Connection, request: Request) -> None:
