@@ -201,8 +201,19 @@ def test_words_of_an_emergency_find_its_commands(v6) -> None:
     assert "Did you mean halt or emergency shutdown?" in v6("stop", check=64).stderr
     assert "Did you mean close-all?" in v6("flatten", check=64).stderr
     assert "Did you mean shutdown?" in v6("emergency", "stop", check=64).stderr
-    for argv in (("halt", "--now"), ("emergency", "shutdown", "--force"), ("close-all", "SPY")):
+    for argv in (
+        ("halt", "--now"),
+        ("emergency", "shutdown", "--force"),
+        ("close-all", "SPY"),
+        ("halt", "--reason"),
+        ("close-all", "--symbol"),
+    ):
         assert v6(*argv, check=64).stderr.splitlines()[-1] == "NOTHING WAS HALTED; next: v6 halt"
+
+
+def test_an_option_without_its_value_is_told_by_its_command(v6) -> None:
+    assert "see: v6 close --help" in v6("close", "SPY", "--limit", check=64).stderr
+    assert "see: v6 --help" in v6("--home", check=64).stderr
 
 
 @pytest.mark.parametrize("argv", [("halt", "spreads", "look", "wrong"), ("reduce-only", "-y", "spreads look wrong")], ids=" ".join)

@@ -12,7 +12,7 @@ from math import isnan
 from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
+from click.core import ParameterSource, augment_usage_errors
 
 from v6cli.app import FORMATS, App
 
@@ -62,6 +62,11 @@ class Shared(click.Command):
         self.shared = _shared()
         self.params = [*self.params, *self.shared]
         self.context_settings = {"help_option_names": ["-h", "--help"], **self.context_settings}
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Click's own, whose parser does not say which command an option lacks its value in. Raises UsageError."""
+        with augment_usage_errors(ctx):
+            return super().parse_args(ctx, args)
 
     def make_parser(self, ctx: click.Context) -> Any:
         """Click's own, which finds ``-o`` at once: it looks among the long ones first, and imports difflib to suggest one of them."""
