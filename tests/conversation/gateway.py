@@ -53,7 +53,8 @@ BUGS = {bug.__name__: bug for bug in (sizes_with_a_point, executions_without_liq
 
 
 async def main() -> None:
-    gateway = Gateway(SCENARIO, quotes_every=0.2, account_every=0.6)
+    # Visitors come one upon the other, more of them within a second than one login may speak for.
+    gateway = Gateway(SCENARIO, quotes_every=0.2, account_every=0.6, pacing=False)
     print(await gateway.start(), flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await gateway.close()

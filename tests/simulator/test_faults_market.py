@@ -197,7 +197,7 @@ def test_after_any_fault_is_healed_a_fresh_client_is_served_in_full(serve, libra
         await until(lambda: 1 not in gateway.clients)
         await conversation(await connect(1), library, until)
 
-    serve(EVERYTHING, act)
+    serve(EVERYTHING, act, pacing=False)
 
 
 def test_all_faults_at_once_and_healed_leave_nothing_behind(serve, library, at, until):

@@ -271,13 +271,29 @@ def test_a_connection_that_never_starts_is_ended(serve, monkeypatch):
 def test_sending_too_fast_is_refused_and_then_ended(serve, raw):
     async def act(gateway, connect):
         client = await connect()
+        await asyncio.sleep(1)  # what it said counts no more
         async with raw(connect.port, 2) as (reader, writer):
             await raw.read_until(reader, 9)
             writer.write(raw.frame(49, 1) * 52)
             await raw.read_until(reader, 4, 2, -1, 100)
             writer.write(raw.frame(49, 1) * 20)
             assert await ends(reader)
+        await asyncio.sleep(1)
         await is_well(client, gateway)
+
+    serve("default", act)
+
+
+def test_all_clients_of_a_login_share_what_it_may_send(serve, raw):
+    async def act(gateway, connect):
+        async with raw(connect.port, 2) as (reader, writer), raw(connect.port, 3) as (other, others):
+            for stream in (reader, other):
+                await raw.read_until(stream, 4, 2, -1, 2158)
+            writer.write(raw.frame(49, 1) * 30)
+            for _ in range(30):
+                await raw.read_until(reader, 49)
+            others.write(raw.frame(49, 1) * 20)
+            await raw.read_until(other, 4, 2, -1, 100)
 
     serve("default", act)
 
@@ -315,7 +331,7 @@ def test_a_hundred_connections_leak_nothing(serve, library, until):
         assert len(asyncio.all_tasks()) <= tasks
         assert list(gateway.clients) == [1]
 
-    serve("default", act, account_every=60.0)
+    serve("default", act, pacing=False, account_every=60.0)
 
 
 def test_closing_the_gateway_ends_its_clients(serve, until):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from v6cli import clock
 from v6cli.simulator.outgoing import Outgoing
-from v6cli.simulator.pacing import MESSAGES_PER_SECOND, Rate
+from v6cli.simulator.pacing import MESSAGES_PER_SECOND
 from v6cli.simulator.wire import BadField, Frames, MalformedFrame, Request, Value, encode, split
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ SERVER_VERSION = 157
 LONGEST_BACKLOG = 32 << 20
 #: Bytes of a client that may wait to be read; the rest waits in its socket.
 LONGEST_UNREAD = 1 << 20
+#: How often a client is told that it sends too fast before it is dropped for it.
 PATIENCE = 3
 
 
@@ -57,7 +57,8 @@ class Connection(asyncio.Protocol):
         self._ending = False
         self._ended = False
         self._transport: asyncio.Transport | None = None
-        self._rate = Rate(deque())
+        self._offences = 0
+        self._reads_late = False
         self._stuck = 0.0
 
     # What the event loop calls.
@@ -104,9 +105,9 @@ class Connection(asyncio.Protocol):
             return
         data, self._unread = bytes(self._unread), bytearray()
         if data:
-            self._rate = Rate(deque(), late=True)
+            self._reads_late = True
             self._read(data)
-            self._rate = Rate(deque())
+            self._reads_late = False
         if self._ended:
             self.gateway.gone(self)
         elif self.writable and self._transport is not None and not self._transport.is_closing():
@@ -155,12 +156,7 @@ class Connection(asyncio.Protocol):
     # Requests.
 
     def _handle(self, fields: list[str]) -> None:
-        if self.gateway.pacing and self._rate.exceeded(asyncio.get_running_loop().time()):
-            self.error(
-                -1, 100, f"Max rate of messages per second has been exceeded:max={MESSAGES_PER_SECOND} rec={MESSAGES_PER_SECOND + 1} (1)"
-            )
-            if self._rate.offences > PATIENCE:
-                self.drop("it goes on sending too fast")
+        if self._too_fast():
             return
         try:
             request = Request(fields)
@@ -168,6 +164,18 @@ class Connection(asyncio.Protocol):
             self.error(-1, 320, f"Error reading request: {error.message}")
             return
         self.attempt(request, lambda: self.gateway.answer(self, request))
+
+    def _too_fast(self) -> bool:
+        """Refuse a message that is one too many of the login's within a second; what is read late says nothing about that."""
+        pace = self.gateway.message_pace
+        if not self.gateway.pacing or self._reads_late or not pace.exceeded(asyncio.get_running_loop().time()):
+            return False
+        text = f"Max rate of messages per second has been exceeded:max={MESSAGES_PER_SECOND} rec={MESSAGES_PER_SECOND + 1} (1)"
+        self.error(-1, 100, text)
+        self._offences += 1
+        if self._offences > PATIENCE:
+            self.drop("it goes on sending too fast")
+        return True
 
     def attempt(self, request: Request, act: Callable[[], None]) -> None:
         """Do what answers a request, now or when it can be; what comes of one that cannot be read is told to its client alone."""

@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Hashable
 from datetime import datetime, timedelta
 
-from msgspec import Struct
-
 MESSAGES_PER_SECOND = 50
 
 #: IB's limits for bars of 30 seconds and less; longer ones are only slowed down.
@@ -17,24 +15,19 @@ _SAME_CONTRACT, _SAME_CONTRACT_WITHIN = 6, timedelta(seconds=2)
 _ALL, _ALL_WITHIN = 60, timedelta(minutes=10)
 
 
-class Rate(Struct):
-    """How fast a client sends: the times of its last messages, and how often it went over the limit.
+class MessagePace:
+    """When the login's last messages came, whichever of its clients sent them. Times are the event loop's, in seconds."""
 
-    What is read ``late`` says nothing about how fast it was sent.
-    """
-
-    times: deque[float]
-    offences: int = 0
-    late: bool = False
+    def __init__(self) -> None:
+        self._came: deque[float] = deque()
 
     def exceeded(self, now: float) -> bool:
-        """Count one message at ``now`` (seconds); True when it is one too many within a second."""
-        while self.times and now - self.times[0] >= 1.0:
-            self.times.popleft()
-        if len(self.times) >= MESSAGES_PER_SECOND and not self.late:
-            self.offences += 1
+        """Count a message; True when it is one too many within a second, and then it does not count."""
+        while self._came and now - self._came[0] >= 1.0:
+            self._came.popleft()
+        if len(self._came) >= MESSAGES_PER_SECOND:
             return True
-        self.times.append(now)
+        self._came.append(now)
         return False
 
 

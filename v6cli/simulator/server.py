@@ -26,7 +26,7 @@ from v6cli.simulator.managed import Managed
 from v6cli.simulator.market import Market, moved
 from v6cli.simulator.mishaps import Mishaps
 from v6cli.simulator.outside import Outside
-from v6cli.simulator.pacing import HistoryPace
+from v6cli.simulator.pacing import HistoryPace, MessagePace
 from v6cli.simulator.quotes import Quoter
 from v6cli.simulator.scenario import Scenario, replay
 from v6cli.simulator.scripted import working
@@ -87,6 +87,7 @@ class Gateway:
         reached = min(saved.at, now) if saved is not None else now
         self.floor = Floor(self.book, self.account, self.market, self.chains, self.quoter, self.announcer, mishaps, reached)
         self.desk = Desk(self.account, self.floor, self.announcer, mishaps, scenario.cancel_seconds)
+        self.message_pace = MessagePace()
         self.history_pace = HistoryPace()
         self.link = Link(self)
         self.uplink = Uplink(self.desk, self.faults, self._refused)
