@@ -9,15 +9,15 @@ from v6cli.app import App
 from v6cli.runbook import journal as shown
 from v6cli.runbook import logs
 from v6cli.state import journal
-from v6cli.state.database import open_read_only
+from v6cli.state.database import LARGEST_ID, open_read_only
 
 
 @options.command()
-@click.argument("identity", metavar="[ID]", type=click.IntRange(1), required=False)
+@click.argument("identity", metavar="[ID]", type=click.IntRange(1, LARGEST_ID), required=False)
 @click.option("--since", metavar="WHEN", help="24h, 30m, 7d, today, or a time in New York.")
 @click.option("--command", "words", metavar="WORDS", help="Only commands that begin with these words.")
 @click.option("--failed", is_flag=True, help="Only acts that did not end well, or not yet.")
-@click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="At most so many acts.")
+@click.option("-n", "count", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="At most so many acts.")
 @options.excludes("ID", "--since", "--command", "--failed", "-n")
 def command(app: App, identity: int | None, since: str | None, words: str | None, failed: bool, count: int) -> None:
     """What was done in this home: each act that changes something, who typed it, and how it ended.

@@ -223,6 +223,27 @@ def test_what_is_typed_in_a_hurry_halts_and_is_the_reason(v6, demo_home, argv: t
     assert stands.reason == "spreads look wrong" and stands.state is not latch.TradingState.ACTIVE
 
 
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (("journal", "--command", "caf\udce9"), 0),
+        (("orders", "settle", "caf\udce9", "--dead"), 65),
+        (("alerts", "ack", "caf\udce9"), 65),
+        (("config", "set", "support.developer", "caf\udce9", "--yes"), 64),
+        (("halt", "caf\udce9"), 0),
+        (("support-bundle", "--to", "{}/caf\udce9"), 1),
+        (("journal", "99999999999999999999"), 64),
+        (("journal", "-n", "99999999999999999999"), 64),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_bytes_and_numbers_that_nothing_can_keep_are_no_bug(v6, demo_home, argv: tuple[str, ...], code: int) -> None:
+    v6("--home", demo_home, "alerts", "ack", "1")  # the state file is there
+    done = v6("--home", demo_home, *(word.format(demo_home) for word in argv), check=code)
+    assert "a bug in v6" not in done.stderr
+    assert argv[0] in {"journal", "halt", "support-bundle"} or "caf\\udce9" in done.stderr
+
+
 def test_a_negative_number_taken_for_an_option_is_told_how_to_be_a_value(v6, demo_home) -> None:
     done = v6("--home", demo_home, "config", "set", "limits.delta", "-5", check=64)
     assert done.stderr.splitlines()[-1].startswith("next: v6 config set -- KEY VALUE ")

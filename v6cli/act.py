@@ -84,9 +84,10 @@ class Act:
                 self._entries.enter_context(self._entered(emergency=True))
 
     def _argv(self) -> list[str]:
+        from v6cli.files import legible
         from v6cli.secrets import redact_words
 
-        return redact_words([word.encode("utf-8", "backslashreplace").decode() for word in self._words])
+        return redact_words([legible(word) for word in self._words])
 
     @contextlib.contextmanager
     def _entered(self, *, emergency: bool) -> Iterator[None]:

@@ -50,6 +50,11 @@ def way_out(folder: Path) -> str:
     return f"ls -ld {folder}, and df -h {folder}"
 
 
+def legible(text: str) -> str:
+    """A name or an argument as it can be stored and shown anywhere: its bytes that are no UTF-8 are written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def sync_folder(path: Path) -> None:
     """Make the names in a folder durable: a new file's own fsync does not keep its name."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from v6cli import clock
 from v6cli.errors import CannotWrite, Refused
-from v6cli.files import FILE_MODE, FOLDER_MODE, private_folder, read_small, reserve, sync_folder
+from v6cli.files import FILE_MODE, FOLDER_MODE, legible, private_folder, read_small, reserve, sync_folder
 from v6cli.home import Home
 
 BY_HAND = "log out of the account in TWS, or stop the gateway: nothing else keeps orders from leaving"
@@ -79,8 +79,7 @@ class _Written(Struct):
 
 def one_line(text: str) -> str:
     """``text`` as a latch keeps and shows it: whatever was typed, one printable line. A halt is refused for nothing in its reason."""
-    readable = text.encode("utf-8", "backslashreplace").decode()
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in readable).split())
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in legible(text)).split())
 
 
 def make_open(home: Home) -> None:

@@ -277,7 +277,8 @@ def main(argv: list[str] | None = None) -> None:
 def _whole_streams() -> None:
     """Stand in for a standard stream that the caller closed: what is opened next would take its place.
 
-    Where the locale lacks a letter of ours, a terminal gets its code (a ``?`` would mean unknown), and a pipe gets UTF-8.
+    Where the locale lacks a letter of ours, a terminal gets its code (a ``?`` would mean unknown), and a pipe gets UTF-8. Bytes that were
+    typed and are no UTF-8 are written out.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
@@ -287,10 +288,7 @@ def _whole_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  it lives as long as the process
     sys.stderr = cast("TextIO", Aside(sys.stderr))
     if isinstance(sys.stdout, io.TextIOWrapper):
-        if sys.stdout.isatty():
-            sys.stdout.reconfigure(errors="backslashreplace")
-        else:
-            sys.stdout.reconfigure(encoding="utf-8")
+        sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="backslashreplace")
 
 
 def _let_go_of_what_nobody_reads() -> None:

@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 
 from v6cli import clock, settings_sense
 from v6cli.errors import BadConfiguration, CannotWrite, UsageError
-from v6cli.files import write_durably
+from v6cli.files import legible, write_durably
 from v6cli.home import MARKER, Home
 from v6cli.settings_sense import Layers, Values
 
@@ -266,6 +266,8 @@ def edited(home: Home, key: str, value: str) -> Edit:
     known = settings_sense.flat(read_file(PACKAGED / "default.toml"))
     if key not in known:
         raise no_such_key(key, known)
+    if legible(value) != value:
+        raise UsageError(f"{key}: {legible(value)} is not in UTF-8", next_step=f"v6 config set {key} VALUE")
     before = home.settings_file.read_text("utf-8")
     _parse(before, home.settings_file)
     document: Any = tomlkit.parse(before)

@@ -20,7 +20,7 @@ from msgspec import Struct
 from v6cli import clock, settings
 from v6cli.errors import BadConfiguration, CannotWrite, Unavailable, UsageError, V6Error
 from v6cli.events import Report, StepBegan, StepEnded
-from v6cli.files import durable_file
+from v6cli.files import durable_file, legible
 from v6cli.health import examine, render, status
 from v6cli.health.gather import Facts
 from v6cli.home import Home
@@ -183,7 +183,7 @@ def table(bundle: Bundle) -> Table:
 def evidence(bundle: Bundle) -> dict[str, Any]:
     """What the record keeps of it."""
     return {
-        "archive": str(bundle.path),
+        "archive": legible(str(bundle.path)),
         "sha256": bundle.sha256,
         "bytes": bundle.bytes,
         "missing": {one.name: one.note for one in bundle.missing},

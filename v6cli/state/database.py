@@ -16,11 +16,12 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from v6cli.errors import BadConfiguration, CannotWrite
-from v6cli.files import FILE_MODE, private_folder, sync_folder
+from v6cli.files import FILE_MODE, legible, private_folder, sync_folder
 from v6cli.home import Home
 from v6cli.state import errors
 
 SCHEMA_VERSION = 3
+LARGEST_ID = (1 << 63) - 1  # SQLite knows no larger number
 BUSY_SECONDS = 5.0
 
 Parameters = Sequence[Any] | dict[str, Any]
@@ -55,7 +56,7 @@ class State:
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Any]:
         """Every row that the statement returns, as tuples."""
         with self._lock, _said(self.path, writing=not self.read_only):
-            return self._connection.execute(sql, parameters).fetchall()
+            return self._connection.execute(sql, _legible(parameters)).fetchall()
 
     def row(self, sql: str, parameters: Parameters = ()) -> Any | None:
         """The first row that the statement returns, or None."""
@@ -66,7 +67,7 @@ class State:
         """Execute one statement that changes something; how many rows it changed."""
         self._refuse_to_write()
         with self._lock, _said(self.path, writing=True):
-            return self._connection.execute(sql, parameters).rowcount
+            return self._connection.execute(sql, _legible(parameters)).rowcount
 
     def write_many(self, sql: str, parameters: Sequence[Parameters]) -> None:
         """Execute one statement for each set of parameters."""
@@ -324,6 +325,13 @@ def _make_private(path: Path) -> None:
     with contextlib.suppress(OSError):  # another user's file: their business
         if path.stat().st_mode & 0o777 != FILE_MODE:
             path.chmod(FILE_MODE)
+
+
+def _legible(parameters: Parameters) -> Parameters:
+    """Parameters that SQLite takes, whatever bytes somebody typed."""
+    if isinstance(parameters, dict):
+        return {name: legible(value) if isinstance(value, str) else value for name, value in parameters.items()}
+    return [legible(value) if isinstance(value, str) else value for value in parameters]
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from v6cli import clock
 from v6cli.errors import BadInput, CannotWrite
-from v6cli.files import append_durably
+from v6cli.files import append_durably, legible
 from v6cli.home import Home
 from v6cli.state.moments import from_text, to_text
 
@@ -164,7 +164,7 @@ def operator() -> str:
     import pwd
 
     if called := os.environ.get("SUDO_USER"):
-        return called.encode("utf-8", "backslashreplace").decode()
+        return legible(called)
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
