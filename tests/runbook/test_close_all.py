@@ -92,13 +92,16 @@ def test_who_resumed_while_it_closed_is_not_told_that_trading_is_halted() -> Non
     ({"limits": ("SPY=3",)}, "is not CONTRACT=PRICE"),
     ({"limits": ("5=-1",)}, "is not CONTRACT=PRICE"),
     ({"limits": ("5=nan",)}, "is not CONTRACT=PRICE"),
+    ({"limits": ("5=1", "5=2")}, "'5=2' is a second price"),
     ({"timeout": 0.0}, "--timeout 0 is no time"),
     ({"timeout": float("inf")}, "--timeout inf is no time"),
 ])  # fmt: skip
 def test_what_makes_no_sense_is_refused(options: dict[str, Any], says: str) -> None:
     given: dict[str, Any] = {"cap": None, "market": False, "queue": False, "timeout": None, "limits": ()}
-    with pytest.raises(BadInput, match=says):
+    with pytest.raises(BadInput, match=rf"{says}.*: nothing was closed, and NOTHING WAS HALTED"):
         close_wish.wish_for_all(builtin().closing, **(given | options))
+    with pytest.raises(BadInput, match=rf"{says}.*: nothing was closed$"):
+        close_wish.wish_for_position(builtin().closing, "SPY", **(given | options))
 
 
 @pytest.mark.parametrize("argv", [("close", ""), ("close", "  "), ("close-all", "--symbol", ""), ("close-all", "--strategy", " ")])

@@ -16,6 +16,8 @@ from v6cli.settings import Closing
 from v6cli.trading.parts import How, Part
 
 LONGEST_TIMEOUT = 86_400.0  # seconds
+#: What has not happened where a command cannot be understood: nobody is to think that an emergency has begun.
+_UNDONE = {"close": "nothing was closed", "close-all": "nothing was closed, and NOTHING WAS HALTED"}
 
 
 class Wish(Struct, frozen=True):
@@ -55,7 +57,7 @@ def wish_for_position(own: Closing, position: str, *, home: str | None = None, *
 
     Raises BadInput; UsageError where ``position`` is blank.
     """
-    _check_not_blank("POSITION|SYMBOL", position)
+    _check_not_blank("close", "POSITION|SYMBOL", position)
     words = ["v6", "close", position]
     return Wish(shlex.join(words), _line(words, home, **options), _how(own, "close", **options), position=position)
 
@@ -68,7 +70,7 @@ def wish_for_all(own: Closing, *, symbol: str | None = None, strategy: str | Non
     words = ["v6", "close-all"]
     for name, given in (("--symbol", symbol), ("--strategy", strategy)):
         if given is not None:
-            _check_not_blank(name, given)
+            _check_not_blank("close-all", name, given)
             words += [name, given]
     everything = symbol is None and strategy is None
     line = _line(words, home, **options)
@@ -80,10 +82,10 @@ def wish_for_everything(own: Closing) -> Wish:
     return wish_for_all(own, cap=None, market=False, queue=False, timeout=None, limits=())
 
 
-def _check_not_blank(name: str, given: str) -> None:
+def _check_not_blank(command: str, name: str, given: str) -> None:
     """A shell variable that is not set leaves an empty text, which is no wish to close whatever there is."""
     if not given.strip():
-        raise UsageError(f"{name} is empty: nothing was closed", next_step="v6 positions")
+        raise UsageError(f"{name} is empty: {_UNDONE[command]}", next_step="v6 positions")
 
 
 def _line(
@@ -100,23 +102,30 @@ def _line(
 
 def _how(own: Closing, purpose: str, *, cap: float | None, market: bool, queue: bool, timeout: float | None, limits: Sequence[str]) -> How:
     changes = {name: value for name, value in (("percent", cap), ("timeout", timeout)) if value is not None}
+    undone = _UNDONE[purpose]
     if cap is not None and not 0 < cap <= 1:
-        raise BadInput(f"--cap {cap:g} is no share: 0.2 lets a price go a fifth of the legs' middles away")
+        raise BadInput(f"--cap {cap:g} is no share: {undone}", next_step="--cap 0.2 lets a price go a fifth of the legs' middles away")
     if timeout is not None and not 0 < timeout <= LONGEST_TIMEOUT:
-        raise BadInput(f"--timeout {timeout:g} is no time to close anything in: up to {LONGEST_TIMEOUT:g} seconds")
-    return How(msgspec.structs.replace(own, **changes), market, queue, purpose, dict(map(_typed_limit, limits)))
+        raise BadInput(
+            f"--timeout {timeout:g} is no time to close anything in: {undone}", next_step=f"give up to {LONGEST_TIMEOUT:g} seconds"
+        )
+    return How(msgspec.structs.replace(own, **changes), market, queue, purpose, _typed_prices(limits, undone))
 
 
-def _typed_limit(text: str) -> tuple[int, float]:
-    """A contract and the price that the operator gives for it. Raises BadInput."""
-    con_id, _, price = text.partition("=")
-    try:
-        typed = int(con_id), float(price)
-    except ValueError:
-        typed = 0, 0.0
-    if not 0 < typed[1] < inf:
-        raise BadInput(f"--limit {text!r} is not CONTRACT=PRICE", next_step="--limit 756733=1.25, the contract as the plan shows it")
-    return typed
+def _typed_prices(limits: Sequence[str], undone: str) -> dict[int, float]:
+    """The price that the operator gives for each contract. Raises BadInput."""
+    prices: dict[int, float] = {}
+    for text in limits:
+        con_id, _, price = text.partition("=")
+        try:
+            contract, limit = int(con_id), float(price)
+        except ValueError:
+            contract, limit = 0, 0.0
+        if not 0 < limit < inf or contract in prices:
+            why = "is a second price for one contract" if contract in prices else "is not CONTRACT=PRICE"
+            raise BadInput(f"--limit {text!r} {why}: {undone}", next_step="--limit 756733=1.25, the contract as the plan shows it")
+        prices[contract] = limit
+    return prices
 
 
 def _is(own: Contract, text: str) -> bool:
