@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sqlite3
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from v6cli import latch
-from v6cli.errors import BadConfiguration, CannotWrite
+from v6cli.errors import BadConfiguration, CannotWrite, V6Error
 from v6cli.home import Home
 from v6cli.install import new_home
 from v6cli.latch import TradingState
@@ -73,6 +74,14 @@ def test_an_empty_file_is_migrated(home: Home) -> None:
     home.state.touch()
     with open_state(home) as state:
         assert journal.entries(state) == []
+
+
+def test_who_cannot_open_what_lies_in_the_file_s_place_is_shown_it(home: Home) -> None:
+    home.state.mkdir(parents=True)
+    for opened in (open_state, open_read_only):
+        with pytest.raises(V6Error, match=re.escape(str(home.state))) as refused, opened(home) as state:
+            journal.entries(state)
+        assert refused.value.next_step == f"ls -ld {home.state}"
 
 
 @pytest.fixture

@@ -69,9 +69,12 @@ def translated(error: sqlite3.Error, path: Path, *, writing: bool) -> V6Error | 
         return damaged(path, str(error))
     if code not in _REFUSED:
         return None
+    look = f"ls -ld {shlex.quote(str(path))}"
     if writing or code == sqlite3.SQLITE_READONLY:
-        return CannotWrite(f"cannot write {path}: {error}", next_step="free the disk, or see who holds the file")
-    return Unavailable(f"cannot read {path}: {error}")
+        # Whose file it is and what lies there says why it does not open; once it is open, the disk and who else has it do.
+        step = look if code == sqlite3.SQLITE_CANTOPEN else "free the disk, or see who holds the file"
+        return CannotWrite(f"cannot write {path}: {error}", next_step=step)
+    return Unavailable(f"cannot read {path}: {error}", next_step=look)
 
 
 def _way_out_of_damage(path: Path) -> str | None:
