@@ -248,7 +248,8 @@ def stage() -> Iterator[Callable[..., Any]]:
 
     def run(act: Callable[[Stage], Awaitable[Any]], scenario: str = "default", timeout: float = 1.0) -> Any:
         async def main() -> Any:
-            gateway = Gateway(scenarios.load(scenario), quotes_every=0.05, account_every=0.1)
+            # The shares below are larger, each for itself, than what the login may send in all.
+            gateway = Gateway(scenarios.load(scenario), quotes_every=0.05, account_every=0.1, pacing=False)
             port = await gateway.start()
             root = Path(tempfile.mkdtemp(prefix="v6-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
             made.append(root)
