@@ -277,11 +277,21 @@ class Client:
 
     async def own_open_orders(self) -> list[Any]:
         """Open orders of this client id, to the End; a read-only gateway refuses it."""
-        return await self.ask("own open orders", self._ib.reqOpenOrdersAsync, list_of="open orders")
+        return await self._ask_who_takes_orders("own open orders", self._ib.reqOpenOrdersAsync, "open orders")
 
     async def completed_orders(self) -> list[Any]:
         """Orders completed since the gateway's midnight, to the End; a read-only gateway refuses it."""
-        return await self.ask("completed orders", lambda: self._ib.reqCompletedOrdersAsync(False), list_of="completed orders")
+        return await self._ask_who_takes_orders("completed orders", lambda: self._ib.reqCompletedOrdersAsync(False), "completed orders")
+
+    async def _ask_who_takes_orders(self, what: str, request: Callable[[], Awaitable[T]], list_of: str) -> T:
+        """As ``ask``, of what a read-only gateway refuses: with a message that names no request, and no End."""
+        try:
+            return await self.ask(what, request, list_of=list_of)
+        except NoAnswer:
+            for _, meaning, _ in self.messages:
+                if meaning.kind == "read-only":
+                    raise NoAnswer(f"{what}: {meaning.text}; {meaning.do}") from None
+            raise
 
     async def contract_details(self, contract: Any) -> list[Any]:
         """What IB knows of a contract, to the End."""
