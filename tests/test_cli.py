@@ -188,6 +188,20 @@ def test_fixes_and_services_name_command_lines() -> None:
         parse("v6 " + " ".join(re.findall(r'"([^"]+)"', fix)))
 
 
+def test_one_more_interrupt_while_it_ends_is_no_traceback() -> None:
+    interrupted = """
+from v6cli import main
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+main.App.close = interrupt
+main.main(["config", "path"])
+"""
+    done = subprocess.run([sys.executable, "-c", interrupted], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr
+
+
 def test_a_typo_gets_a_suggestion(v6) -> None:
     done = v6("moring-check", check=64)
     assert "Did you mean morning-check?" in done.stderr

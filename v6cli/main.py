@@ -268,7 +268,10 @@ def main(argv: list[str] | None = None) -> None:
     """Run one command line and end the process with its exit code."""
     gc.freeze()  # what is loaded by now stays, and does not count towards a first collection
     _whole_streams()
-    code = run(argv)
+    try:
+        code = run(argv)
+    except KeyboardInterrupt:  # one more, while it ended
+        code = 130
     _let_go_of_what_nobody_reads()
     gc.freeze()  # nothing is collected once more at exit
     sys.exit(code)
