@@ -84,8 +84,10 @@ class Writer:
             recorded = clock.now()
             handles.put("executions", [rows.execution_row(record.run, recorded, fill) for fill in fresh])
             self._executions.add(fresh)
+        handles.make_durable()
         named = _complete(batch, handles, len(fresh))
         handles.put(SYNC_RUNS, [rows.sync_run_row(named)])
+        handles.make_durable()
         handles.last = named
         written = {name: version for name, version in named.versions.items() if version != before[name]}
         written[SYNC_RUNS] = handles.table(SYNC_RUNS).version()
