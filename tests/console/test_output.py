@@ -47,3 +47,17 @@ def test_nor_does_a_question_command_the_terminal(output: Output, monkeypatch: p
     monkeypatch.setattr(sys, "stdin", Screen("y\n"))
     assert output.ask is not None and output.ask(f"{HOSTILE}? ") == "y"
     assert screen.getvalue() == f"{SHOWN}? "
+
+
+@pytest.mark.parametrize(("typed", "line"), [("no\n", "close? "), ("", "close? \n"), ("no", "close? \n")])
+def test_what_follows_a_question_begins_a_line_of_its_own(
+    typed: str, line: str, output: Output, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The terminal itself shows the line's end that was typed; ^D ends none."""
+    answering = Screen(typed)
+    monkeypatch.setattr(sys, "stdin", answering)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    ask = output.ask
+    assert ask is not None
+    assert ask("close? ") == typed.strip()
+    assert capsys.readouterr().err == line

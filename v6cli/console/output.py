@@ -210,9 +210,12 @@ class Output:
             with self._stderr.waiting() if self._stderr is not None else contextlib.nullcontext():
                 print(_for_a_terminal(question), end="", file=sys.stderr, flush=True)  # noqa: T201
             try:
-                return sys.stdin.readline().strip()
+                typed = sys.stdin.readline()
             except OSError:
                 return ""  # nobody sits there any more
+            if not typed.endswith("\n"):
+                _aside("")  # ^D ends no line
+            return typed.strip()
 
         return ask
 
