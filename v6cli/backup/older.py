@@ -18,7 +18,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 from v6cli.backup import names, scratch, tar
 from v6cli.backup.extract import SPARE
@@ -109,15 +109,13 @@ class _Header(tarfile.TarInfo):
     sparse file are, however long that is.
     """
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """The header in a block. Raises TarError."""
-        found = super().frombuf(buf, encoding, errors)
-        if found.type in _HEADERS and found.size > _LONGEST_HEADER:
-            raise tarfile.ReadError(f"a header of {found.size:,} bytes")
-        if found.type == tarfile.GNUTYPE_SPARSE:
-            raise tarfile.ReadError(f"{found.name!r} is a sparse file")
-        return found
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        """Take in what belongs to this header, where that is bounded: the way in for subclasses, says ``tarfile``. Raises TarError."""
+        if self.type in _HEADERS and self.size > _LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError(f"{self.name!r} is a sparse file")
+        return super()._proc_member(archive)  # type: ignore[misc]
 
 
 class _Stream:
