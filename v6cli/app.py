@@ -16,6 +16,8 @@ from v6cli.console.output import Output
 from v6cli.errors import BadConfiguration, EndAsked, Refused, Unavailable, V6Error
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from v6cli import settings as settings_module
     from v6cli.act import Act
     from v6cli.broker.connection import Connection
@@ -85,7 +87,7 @@ class App:
 
         try:
             restoration.check_finished(home)
-            if locks.holder(home.run / "restore.lock") is None:  # else it is starting them just now, this process perhaps
+            if locks.holder(_lock_of(home, "restore")) is None:  # else it is starting them just now, this process perhaps
                 restoration.check_started(home)
         except V6Error as error:
             self.output.note(f"{error.message}; next: {error.next_step}")
@@ -402,7 +404,7 @@ class App:
         """No other process does this in this home meanwhile. Raises Refused, naming the one that does."""
         from v6cli import locks
 
-        path = self.home.run / f"{act}.lock"
+        path = _lock_of(self.home, act)
         lock = locks.try_hold(path, f"v6 {act}")
         if lock is None:
             raise Refused(f"another {act} runs: {locks.holder(path) or 'a process that cannot be seen'}", next_step="wait for it to end")
@@ -479,3 +481,8 @@ class App:
 def program() -> list[str]:
     """The command line of this very v6, by absolute path and without code of the working folder."""
     return [os.path.abspath(sys.executable), "-P", "-m", "v6cli"]  # noqa: PTH100  resolve() would leave the virtual environment
+
+
+def _lock_of(home: Home, act: str) -> Path:
+    """What whoever does ``act`` in this home holds."""
+    return home.run / f"{act}.lock"

@@ -117,9 +117,7 @@ def test_settings_state_and_latch_are_in_it_and_secrets_are_not(home: Home, fold
     ],
 )
 def test_a_secret_is_found_in_comments_and_below_the_name_that_tells_it(home: Home, text: str, where: str) -> None:
-    (home.config / "mine.toml").write_text(text)
-    left_out = {one.what: one.why for one in back_up(home).manifest.left_out}
-    assert left_out == ({"config/mine.toml": f"it holds a secret: {where}"} if where else {})
+    check_left_out(home, "mine.toml", text, where)
 
 
 @pytest.mark.parametrize(
@@ -138,9 +136,14 @@ def test_a_secret_is_found_in_comments_and_below_the_name_that_tells_it(home: Ho
     ],
 )
 def test_a_secret_is_found_on_the_line_after_its_key(home: Home, text: str, where: str) -> None:
-    (home.config / "mine.yaml").write_text(text)
+    check_left_out(home, "mine.yaml", text, where)
+
+
+def check_left_out(home: Home, name: str, text: str, where: str) -> None:
+    """A file of settings is no part of a backup where it holds a secret, and alone for that."""
+    (home.config / name).write_text(text)
     left_out = {one.what: one.why for one in back_up(home).manifest.left_out}
-    assert left_out == ({"config/mine.yaml": f"it holds a secret: {where}"} if where else {})
+    assert left_out == ({f"config/{name}": f"it holds a secret: {where}"} if where else {})
 
 
 def test_strays_are_named_and_what_belongs_to_v6_alone_is_not(home: Home) -> None:
